@@ -1,0 +1,142 @@
+//! What a run found out, as plain data: epoch metrics, classification reports, stored predictions.
+
+mod classification;
+mod text;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+pub use classification::{Averages, ClassReport, PhaseReport};
+
+/// A training phase.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PhaseName {
+    /// The head alone, on the frozen backbone.
+    WarmUp,
+    /// The head and the backbone's upper layers.
+    FineTune,
+}
+
+impl PhaseName {
+    /// Its name in JSON and in the database.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::WarmUp => "warm_up",
+            Self::FineTune => "fine_tune",
+        }
+    }
+}
+
+impl std::fmt::Display for PhaseName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What a job is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Computing bottleneck features.
+    Features,
+    /// Training the head.
+    WarmUp,
+    /// Training the head and the upper layers.
+    FineTune,
+}
+
+impl From<PhaseName> for Stage {
+    fn from(phase: PhaseName) -> Self {
+        match phase {
+            PhaseName::WarmUp => Self::WarmUp,
+            PhaseName::FineTune => Self::FineTune,
+        }
+    }
+}
+
+/// How far a run is.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Progress {
+    /// What it is doing.
+    pub phase: Stage,
+    /// Epochs of the phase that are complete; 0 in `features`.
+    pub epoch: u32,
+    /// Epochs of the phase; 0 in `features`.
+    pub epochs: u32,
+    /// Share of the phase that is done, 0 to 1.
+    pub fraction: f64,
+    /// Seconds the phase will still take at its present pace; null until there is a pace.
+    pub eta_seconds: Option<f64>,
+}
+
+/// What one epoch came to. Losses are mean cross-entropies in nats.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Epoch {
+    /// The phase it belongs to.
+    pub phase: PhaseName,
+    /// 1 and up, within its phase.
+    pub epoch: u32,
+    /// Over the epoch's steps, with dropout, as the weights moved.
+    pub train_loss: f64,
+    /// Over the epoch's steps, with dropout, as the weights moved.
+    pub train_accuracy: f64,
+    /// Over all validation pictures, with the weights at the epoch's end.
+    pub val_loss: f64,
+    /// Over all validation pictures, with the weights at the epoch's end.
+    pub val_accuracy: f64,
+    /// The optimiser's step size.
+    pub learning_rate: f64,
+    /// Wall-clock seconds, training and validation.
+    pub seconds: f64,
+}
+
+/// How the pictures were divided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SplitSummary {
+    /// Training pictures.
+    pub train: u64,
+    /// Validation pictures.
+    pub validation: u64,
+    /// The seed that decided it.
+    pub seed: u64,
+}
+
+/// What the final model says of one validation picture.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Prediction {
+    /// The picture's number in its dataset.
+    pub image: u64,
+    /// Its path in the uploaded archive.
+    pub path: String,
+    /// Its class.
+    pub label: String,
+    /// The most probable class.
+    pub predicted: String,
+    /// Probability of `predicted`.
+    pub probability: f32,
+    /// Probability of every class, in the order of `classes`.
+    pub probabilities: Vec<f32>,
+}
+
+/// What a run found out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Report {
+    /// Class names, sorted; rows and columns of every confusion matrix follow this order.
+    pub classes: Vec<String>,
+    /// One report after each phase that ran.
+    pub phases: Vec<PhaseReport>,
+    /// How the pictures were divided.
+    pub split: SplitSummary,
+    /// Each validation picture's final probabilities.
+    pub predictions: Vec<Prediction>,
+}
+
+impl Report {
+    /// Accuracy of the published weights on the validation pictures.
+    #[must_use]
+    pub fn accuracy(&self) -> Option<f64> {
+        self.phases.last().map(|phase| phase.accuracy)
+    }
+}

@@ -1,0 +1,83 @@
+//! The report as the text table that scikit-learn made familiar, followed by the confusion matrix.
+
+use std::fmt;
+
+use super::{Averages, PhaseReport, Report};
+
+/// Widest confusion matrix that is printed: beyond it rows no longer fit a screen, and the JSON has it anyway.
+const WIDEST_MATRIX: usize = 40;
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for phase in &self.phases {
+            writeln!(f, "{phase}")?;
+        }
+        writeln!(f, "{} training and {} validation pictures, seed {}", self.split.train, self.split.validation, self.split.seed)
+    }
+}
+
+impl fmt::Display for PhaseReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let total: u64 = self.classes.iter().map(|class| class.support).sum();
+        let width = self.classes.iter().map(|class| class.name.chars().count()).max().unwrap_or(0).max("weighted avg".len());
+        writeln!(f, "after {}\n", self.phase)?;
+        writeln!(f, "{:>width$} {:>9} {:>9} {:>9} {:>9}\n", "", "precision", "recall", "f1-score", "support")?;
+        for class in &self.classes {
+            let (p, r, f1) = (class.precision, class.recall, class.f1);
+            writeln!(f, "{:>width$} {p:>9.4} {r:>9.4} {f1:>9.4} {:>9}", class.name, class.support)?;
+        }
+        writeln!(f)?;
+        writeln!(f, "{:>width$} {:>9} {:>9} {:>9.4} {total:>9}", "accuracy", "", "", self.accuracy)?;
+        for (name, Averages { precision, recall, f1 }) in [("macro avg", self.macro_avg), ("weighted avg", self.weighted_avg)] {
+            writeln!(f, "{name:>width$} {precision:>9.4} {recall:>9.4} {f1:>9.4} {total:>9}")?;
+        }
+        self.matrix(f, width)
+    }
+}
+
+impl PhaseReport {
+    /// Rows are true classes, columns predicted ones, in the same order.
+    fn matrix(&self, f: &mut fmt::Formatter<'_>, width: usize) -> fmt::Result {
+        if self.classes.len() > WIDEST_MATRIX {
+            return Ok(());
+        }
+        let cell = self.confusion.iter().flatten().max().map_or(1, |most| most.to_string().len()).max(2) + 1;
+        writeln!(f, "\nconfusion matrix: a row a true class, a column a predicted one, both in the order above")?;
+        for (class, row) in self.classes.iter().zip(&self.confusion) {
+            write!(f, "{:>width$}", class.name)?;
+            for count in row {
+                let text = if *count == 0 { ".".to_owned() } else { count.to_string() };
+                write!(f, "{text:>cell$}")?;
+            }
+            writeln!(f)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::report::{PhaseName, PhaseReport};
+
+    #[test]
+    fn prints_the_familiar_table() {
+        let classes = ["cat".to_owned(), "dog".to_owned()];
+        let text = PhaseReport::new(PhaseName::WarmUp, &classes, [(0, 0), (0, 1), (1, 1), (1, 1)]).to_string();
+        let expected = "after warm_up
+
+             precision    recall  f1-score   support
+
+         cat    1.0000    0.5000    0.6667         2
+         dog    0.6667    1.0000    0.8000         2
+
+    accuracy                        0.7500         4
+   macro avg    0.8333    0.7500    0.7333         4
+weighted avg    0.8333    0.7500    0.7333         4
+
+confusion matrix: a row a true class, a column a predicted one, both in the order above
+         cat  1  1
+         dog  .  2
+";
+        assert_eq!(text, expected);
+    }
+}

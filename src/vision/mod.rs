@@ -1,0 +1,6 @@
+//! VGG16 on pictures: decoding, preprocessing, the backbone, the head, weight files, the device.
+
+pub mod layers;
+pub mod picture;
+pub mod precision;
+pub mod preprocessing;
