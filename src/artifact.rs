@@ -12,7 +12,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use safetensors::tensor::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
@@ -132,7 +132,12 @@ pub enum ArtifactError {
 ///
 /// # Errors
 /// The file system's refusals; `dest` exists already.
-pub fn publish(dest: &Path, mut manifest: Manifest, tensors: &[NamedTensor], report: &Report) -> Result<Manifest, ArtifactError> {
+pub fn publish(
+    dest: &Path,
+    mut manifest: Manifest,
+    tensors: &[NamedTensor],
+    report: &Report,
+) -> Result<Manifest, ArtifactError> {
     let parent = dest.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(parent).map_err(at(parent))?;
     let beside = tempfile::Builder::new().prefix(".publishing-").tempdir_in(parent).map_err(at(parent))?;

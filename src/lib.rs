@@ -1,1 +1,20 @@
+//! topgraft: labelled pictures in, a served classifier out.
+//!
+//! The rooms, and which may know which:
+//!
+//! ```text
+//! main, cli  →  api  →  jobs, inference  →  training, dataset, store, artifact  →  vision
+//! ```
+//!
+//! Nothing points back up. `recipe`, `report`, `names` and `config` are plain data that any room may use. `tch` is named
+//! only in `vision`, `training` and `inference`, `sqlx` only in `store`, `axum` only in `api`: each can be replaced
+//! without the others noticing.
+
+pub mod artifact;
+pub mod dataset;
+pub mod inference;
+pub mod names;
+pub mod recipe;
+pub mod report;
+pub mod training;
 pub mod vision;

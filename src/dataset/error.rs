@@ -158,7 +158,6 @@ fn reasons(first: &[Rejected]) -> String {
     first.iter().take(LISTED).map(|r| format!("; {}: {}", r.path, r.reason)).collect()
 }
 
-
 struct Counts<'a>(&'a [ClassCount]);
 
 impl fmt::Display for Counts<'_> {

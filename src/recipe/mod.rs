@@ -33,7 +33,7 @@ pub struct FieldError {
 pub struct InvalidRecipe(pub Vec<FieldError>);
 
 /// Everything that decides a training run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(try_from = "RecipeRequest")]
 pub struct Recipe {
     /// The preset whose values fill what the request left out.

@@ -93,7 +93,9 @@ impl UnfreezeFrom {
     pub fn boundary(self) -> String {
         match self.0.checked_sub(1).map(|last| CONVS[last]) {
             None => "input".to_owned(),
-            Some(ConvSpec { name, pooled: true, .. }) => name.split('_').next().map(|block| format!("{block}_pool")).unwrap_or_default(),
+            Some(ConvSpec { name, pooled: true, .. }) => {
+                name.split('_').next().map(|block| format!("{block}_pool")).unwrap_or_default()
+            }
             Some(ConvSpec { name, .. }) => name.to_owned(),
         }
     }
@@ -166,7 +168,10 @@ mod tests {
         ];
         for (name, boundary, shape) in cases {
             let from: UnfreezeFrom = name.parse().unwrap();
-            assert_eq!((from.to_string().as_str(), from.boundary().as_str(), from.boundary_shape(224)), (name, boundary, shape));
+            assert_eq!(
+                (from.to_string().as_str(), from.boundary().as_str(), from.boundary_shape(224)),
+                (name, boundary, shape)
+            );
         }
         assert_eq!("block5_conv1".parse(), Ok(UnfreezeFrom::BLOCK5_CONV1));
         assert!("block6_conv1".parse::<UnfreezeFrom>().is_err());

@@ -1,6 +1,11 @@
 //! VGG16 on pictures: decoding, preprocessing, the backbone, the head, weight files, the device.
 
+pub mod backbone;
+pub mod conv;
+pub mod device;
 pub mod layers;
 pub mod picture;
 pub mod precision;
 pub mod preprocessing;
+pub mod tail;
+pub mod weights;

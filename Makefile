@@ -1,0 +1,42 @@
+# topgraft: `make` lists what there is.
+
+DATA ?= data
+LISTEN ?= 127.0.0.1:8080
+# The weights are the same whatever the data folder is.
+WEIGHTS ?= data/weights/vgg16.safetensors
+BIN := target/release/topgraft
+PYTHON ?= python3
+# nextest runs each test in a process of its own; plain `cargo test` does as well where it isn't installed.
+TEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo "cargo nextest run" || echo "cargo test")
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build weights serve demo test lint clean
+
+help: ## list the targets
+	@echo "make TARGET [VARIABLE=value]"
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## lay libtorch down in .libtorch/ (CUDA=1 for the GPU build)
+	@scripts/setup.sh
+
+build: setup ## compile the binary, target/release/topgraft
+	cargo build --release --locked
+
+weights: build ## get the ImageNet weights, checked by SHA-256
+	@$(BIN) weights fetch --weights $(WEIGHTS)
+
+serve: weights ## serve the API on LISTEN=127.0.0.1:8080 with DATA=data
+	$(BIN) serve --listen $(LISTEN) --data-dir $(DATA) --weights $(WEIGHTS)
+
+demo: weights ## the whole path on real pictures; DATASET=path for pictures of yours, RECIPE='{…}' for another recipe
+	@$(PYTHON) scripts/demo/demo.py --binary $(BIN) --weights $(WEIGHTS) $(if $(DATASET),--dataset '$(DATASET)') $(if $(RECIPE),--recipe '$(RECIPE)')
+
+test: weights ## run every test
+	TOPGRAFT_TEST_WEIGHTS=$(abspath $(WEIGHTS)) $(TEST) --release --locked
+
+lint: setup ## formatting and clippy, warnings as errors
+	cargo fmt --check
+	cargo clippy --release --locked --all-targets -- -D warnings
+
+clean: ## remove what was built, downloaded and demonstrated; data/ stays
+	rm -rf target .libtorch demo

@@ -1,0 +1,48 @@
+//! One file a subcommand.
+
+mod curves;
+pub mod predict;
+pub mod serve;
+pub mod train;
+pub mod weights;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, Result};
+use topgraft::config::{LogFormat, Settings};
+use tracing_subscriber::EnvFilter;
+
+/// Sets logging up: `RUST_LOG` decides what is logged, the settings how it looks.
+fn start_logging(settings: &Settings, default_level: &str) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default_level));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match settings.log_format {
+        LogFormat::Text => builder.init(),
+        LogFormat::Json => builder.json().init(),
+    }
+}
+
+/// A flag that the first interrupt (Ctrl-C) sets; the second ends the process at once.
+fn stop_on_interrupt() -> Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&stop);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime for signals")?;
+    std::thread::spawn(move || {
+        runtime.block_on(async {
+            while tokio::signal::ctrl_c().await.is_ok() {
+                if flag.swap(true, Ordering::Relaxed) {
+                    std::process::exit(130);
+                }
+                eprintln!("stopping after this batch; once more to stop at once");
+            }
+        });
+    });
+    Ok(stop)
+}
+
+/// What to do when the backbone's weights aren't there.
+fn no_weights(path: &Path) -> String {
+    format!("no ImageNet weights in {}: run `topgraft weights fetch`", path.display())
+}

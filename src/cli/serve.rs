@@ -1,0 +1,143 @@
+//! `topgraft serve` and `topgraft worker`.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use topgraft::api::{self, AppState};
+use topgraft::config::{Settings, SettingsArgs};
+use topgraft::inference::{Predictor, PredictorSettings};
+use topgraft::jobs::{Supervisor, WorkerHealth, worker};
+use topgraft::store::Store;
+use topgraft::vision::device;
+use uuid::Uuid;
+
+/// How to serve.
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    #[command(flatten)]
+    settings: SettingsArgs,
+}
+
+/// How to work.
+#[derive(Debug, Args)]
+pub struct WorkerArgs {
+    /// End when standard input closes: how a server that is gone takes its workers along
+    #[arg(long)]
+    supervised: bool,
+    /// Name under which jobs are claimed; unique among workers
+    #[arg(long)]
+    name: Option<String>,
+    #[command(flatten)]
+    settings: SettingsArgs,
+}
+
+/// What the prediction engine may use.
+pub fn predictor_settings(settings: &Settings) -> PredictorSettings {
+    PredictorSettings {
+        backbone: settings.backbone(),
+        limits: settings.picture_limits(),
+        queue: settings.predict_queue,
+        max_batch: settings.max_batch,
+        decode_threads: settings.decode_threads,
+        model_cache_bytes: usize::try_from(settings.model_cache_bytes).unwrap_or(usize::MAX),
+    }
+}
+
+/// Serves until asked to stop.
+pub fn serve(args: ServeArgs) -> Result<()> {
+    let settings = prepare(args.settings)?;
+    runtime()?.block_on(async {
+        let store = Store::open(&settings.database()).await.context("the database can't be opened")?;
+        let listener =
+            TcpListener::bind(settings.listen).await.with_context(|| format!("{} can't be listened on", settings.listen))?;
+        let address = listener.local_addr()?;
+        let predictor = Predictor::start(predictor_settings(&settings))?;
+        let health = WorkerHealth::new(settings.workers);
+        let (stop, stopped) = watch::channel(false);
+        let supervisor = Supervisor {
+            program: std::env::current_exe().context("this program's own path")?,
+            settings: Arc::clone(&settings),
+            store: store.clone(),
+            health: health.clone(),
+        };
+        let workers = tokio::spawn(supervisor.run(stopped.clone()));
+        let signals = tokio::spawn(stop_on_signal(stop)?);
+        // For programs that asked for port 0: the one line on standard output.
+        println!("listening on http://{address}");
+        tracing::info!(%address, data = %settings.data_dir.display(), "serving");
+        let state = AppState::new(settings, store.clone(), predictor, health);
+        api::serve(listener, state, turned_true(stopped)).await?;
+        workers.await??;
+        signals.abort();
+        store.close().await;
+        tracing::info!("stopped");
+        Ok(())
+    })
+}
+
+/// Runs queued jobs until asked to stop.
+pub fn worker(args: WorkerArgs) -> Result<()> {
+    let settings = prepare(args.settings)?;
+    runtime()?.block_on(async {
+        let store = Store::open(&settings.database()).await.context("the database can't be opened")?;
+        let (stop, stopped) = watch::channel(false);
+        if args.supervised {
+            let stop = stop.clone();
+            tokio::spawn(async move {
+                let mut byte = [0];
+                // The server never writes: whatever ends this read, it is gone or wants the worker to end.
+                let _ = tokio::io::stdin().read(&mut byte).await;
+                stop.send_replace(true);
+            });
+        }
+        tokio::spawn(stop_on_signal(stop)?);
+        let name = args.name.unwrap_or_else(|| format!("worker-{}", Uuid::now_v7()));
+        worker::run(settings, store.clone(), &name, stopped).await?;
+        store.close().await;
+        // The thread that reads standard input would keep the runtime from ending.
+        std::process::exit(0)
+    })
+}
+
+fn prepare(args: SettingsArgs) -> Result<Arc<Settings>> {
+    let settings = args.resolve()?;
+    super::start_logging(&settings, "info,sqlx=warn");
+    if !settings.backbone().exists() {
+        bail!(super::no_weights(&settings.backbone()));
+    }
+    device::set_threads(settings.threads);
+    Ok(Arc::new(settings))
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime")
+}
+
+/// Turns `stop` true at the first SIGTERM or SIGINT; the second ends the process at once.
+fn stop_on_signal(stop: watch::Sender<bool>) -> Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        for last in [false, true] {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if last {
+                std::process::exit(130);
+            }
+            tracing::info!("stopping; once more to stop at once");
+            stop.send_replace(true);
+        }
+    })
+}
+
+async fn turned_true(mut flag: watch::Receiver<bool>) {
+    // An error means that the sender is gone: then nobody will ask any more, and stopping is the safe reading.
+    let _ = flag.wait_for(|stop| *stop).await;
+}

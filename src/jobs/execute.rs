@@ -1,0 +1,135 @@
+//! One job on a thread that may block: train, then publish.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use tokio::runtime::Handle;
+use uuid::Uuid;
+
+use crate::artifact::{self, ArtifactError};
+use crate::config::Settings;
+use crate::dataset::ImageRecord;
+use crate::dataset::pack::Pack;
+use crate::store::{Dataset, Job, Published, Store, StoreError};
+use crate::training::{self, Event, Identity, Observer, ObserverError, Plan, TrainingData, TrainingError};
+use crate::vision::preprocessing::Preprocessing;
+use crate::vision::weights::BodyWeights;
+
+/// All that a job needs, loaded.
+pub struct Input {
+    pub settings: Arc<Settings>,
+    pub store: Store,
+    /// To wait for the database from a thread that may block.
+    pub runtime: Handle,
+    pub body: Arc<BodyWeights>,
+    pub job: Job,
+    pub lease: Uuid,
+    pub dataset: Dataset,
+    pub images: Vec<ImageRecord>,
+    pub stop: Arc<AtomicBool>,
+}
+
+/// A job whose artifact is in place but not yet entered.
+pub struct Done {
+    pub published: Published,
+    pub dir: PathBuf,
+}
+
+/// Why a job came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum ExecuteError {
+    /// Training ended early.
+    #[error(transparent)]
+    Training(#[from] TrainingError),
+    /// The artifact couldn't be written.
+    #[error(transparent)]
+    Artifact(#[from] ArtifactError),
+    /// The database refused.
+    #[error("the database: {0}")]
+    Store(#[from] StoreError),
+    /// A defect.
+    #[error("training broke down: {0}")]
+    Panicked(String),
+}
+
+impl ExecuteError {
+    /// Stable name for API answers.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Training(error) => error.code(),
+            Self::Artifact(_) => "artifact",
+            Self::Store(_) => "database",
+            Self::Panicked(_) => "internal",
+        }
+    }
+}
+
+/// Trains and publishes.
+pub fn execute(input: &Input) -> Result<Done, ExecuteError> {
+    let Input { settings, job, dataset, .. } = input;
+    let data = TrainingData {
+        classes: dataset.classes.iter().map(|class| class.name.clone()).collect(),
+        images: input.images.clone(),
+        content_sha256: dataset.content_sha256.clone().unwrap_or_default(),
+        pack: Pack::open(&settings.pack(dataset.id)).map_err(TrainingError::Pack)?,
+        limits: settings.picture_limits(),
+    };
+    let plan = Plan {
+        recipe: job.recipe,
+        body: &input.body,
+        preprocessing: Preprocessing::default(),
+        features_dir: settings.features_dir(),
+    };
+    let mut recorder = Recorder { input, lost: None };
+    let trained = training::run(&plan, &data, &mut recorder, &input.stop);
+    if let Some(lost) = recorder.lost {
+        return Err(lost.into());
+    }
+    let trained = trained?;
+    let version = input.runtime.block_on(input.store.reserve_version(job.id, input.lease))?;
+    let dir = settings.model_dir(&job.model, version);
+    if dir.exists() {
+        // Reserved for this job: what lies there is an earlier attempt's that never became a version.
+        std::fs::remove_dir_all(&dir).map_err(|source| ArtifactError::Io { path: dir.clone(), source })?;
+    }
+    let identity = Identity {
+        model: job.model.to_string(),
+        version: version.unsigned_abs(),
+        dataset_id: dataset.id.to_string(),
+        dataset_name: dataset.name.to_string(),
+    };
+    artifact::publish(&dir, trained.manifest(&plan, &data, identity), &trained.tensors, &trained.report)?;
+    Ok(Done {
+        published: Published {
+            version,
+            accuracy: trained.report.accuracy().unwrap_or_default(),
+            precision: trained.precision,
+            classes: data.classes.len() as u32,
+        },
+        dir,
+    })
+}
+
+/// Turns events into rows, each committed before training goes on.
+struct Recorder<'a> {
+    input: &'a Input,
+    /// The database's own error, which the observer's text would lose.
+    lost: Option<StoreError>,
+}
+
+impl Observer for Recorder<'_> {
+    fn observe(&mut self, event: Event<'_>) -> Result<(), ObserverError> {
+        let Input { store, job, lease, runtime, .. } = self.input;
+        let written = match event {
+            Event::Progress(progress) => runtime.block_on(store.record_progress(job.id, *lease, progress)),
+            Event::Epoch(epoch) => runtime.block_on(store.record_epoch(job.id, *lease, epoch)),
+            Event::Phase(report) => runtime.block_on(store.record_phase(job.id, *lease, report)),
+        };
+        written.map_err(|error| {
+            let text = error.to_string();
+            self.lost = Some(error);
+            ObserverError(text)
+        })
+    }
+}

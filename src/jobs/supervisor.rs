@@ -1,0 +1,130 @@
+//! Keeps worker processes running.
+//!
+//! Training is a process of its own so that a libtorch abort, an out-of-memory kill or a CUDA fault can't take predictions
+//! down. A worker that ends unasked is started again, after a pause that doubles while it keeps ending at once; what it was
+//! working on goes back to the queue before that. The worker holds the other end of a pipe: when the server is gone,
+//! however it went, the pipe closes and the worker ends too.
+
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::process::{Child, Command};
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use super::WorkerHealth;
+use crate::config::{ENVIRONMENT, Settings};
+use crate::store::Store;
+
+/// Pause before the first restart; doubled for each that follows at once.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+/// Longest pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// A worker that ran this long was sound: the pause begins anew.
+const SOUND: Duration = Duration::from_secs(60);
+/// How long a worker may take to end when asked to; then it is killed.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What a supervisor needs.
+#[derive(Debug, Clone)]
+pub struct Supervisor {
+    /// The program: this one.
+    pub program: PathBuf,
+    /// The settings, which workers read from a file.
+    pub settings: Arc<Settings>,
+    /// Where jobs are.
+    pub store: Store,
+    /// Where it says how workers fare.
+    pub health: WorkerHealth,
+}
+
+impl Supervisor {
+    /// Keeps `settings.workers` workers running until `shutdown` turns true, then ends them in good order.
+    ///
+    /// # Errors
+    /// The settings can't be handed over.
+    pub async fn run(self, shutdown: watch::Receiver<bool>) -> Result<(), crate::config::ConfigError> {
+        let file = self.settings.data_dir.join("worker.toml");
+        self.settings.save(&file)?;
+        let slots = (0..self.settings.workers).map(|_| self.clone().keep(file.clone(), shutdown.clone()));
+        futures_util::future::join_all(slots).await;
+        Ok(())
+    }
+
+    /// One worker, again and again.
+    async fn keep(self, file: PathBuf, mut shutdown: watch::Receiver<bool>) {
+        let mut pause = FIRST_PAUSE;
+        while !*shutdown.borrow() {
+            let name = format!("worker-{}", Uuid::now_v7());
+            let began = Instant::now();
+            let reason = match self.spawn(&name, &file) {
+                Ok(mut child) => {
+                    self.health.started();
+                    tokio::select! {
+                        ended = child.wait() => describe(ended),
+                        _ = shutdown.changed() => {
+                            end(&mut child).await;
+                            self.health.stopped();
+                            self.release(&name, "the server was stopped").await;
+                            return;
+                        }
+                    }
+                }
+                Err(error) => {
+                    self.health.started();
+                    format!("it couldn't be started: {error}")
+                }
+            };
+            tracing::error!(worker = name, reason, "a worker process ended unasked");
+            self.health.exited(reason.as_str());
+            self.release(&name, &reason).await;
+            pause = if began.elapsed() >= SOUND { FIRST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                _ = shutdown.changed() => {}
+            }
+        }
+    }
+
+    fn spawn(&self, name: &str, file: &PathBuf) -> std::io::Result<Child> {
+        let mut command = Command::new(&self.program);
+        command.args(["worker", "--supervised", "--name", name, "--config"]).arg(file);
+        // In the file already, and a variable would come before it.
+        ENVIRONMENT.iter().for_each(|variable| drop(command.env_remove(variable)));
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).kill_on_drop(true).spawn()
+    }
+
+    /// Gives back what the worker was at; a lease would also run out by itself, later.
+    async fn release(&self, name: &str, reason: &str) {
+        match self.store.release_worker(name, reason, self.settings.max_attempts).await {
+            Ok(settled) => settled.iter().for_each(|(job, state)| tracing::warn!(%job, ?state, reason, "a job lost its worker")),
+            Err(error) => tracing::error!(worker = name, %error, "a lost worker's jobs wait for their lease to run out"),
+        }
+    }
+}
+
+/// Closes the pipe, which asks the worker to end, and kills it if it doesn't.
+async fn end(child: &mut Child) {
+    drop(child.stdin.take());
+    if tokio::time::timeout(PATIENCE, child.wait()).await.is_err() {
+        tracing::warn!("a worker didn't end in time and is killed");
+        if let Err(error) = child.kill().await {
+            tracing::error!(%error, "a worker couldn't be killed");
+        }
+    }
+}
+
+/// How a process ended, for people.
+fn describe(ended: std::io::Result<ExitStatus>) -> String {
+    use std::os::unix::process::ExitStatusExt;
+    match ended {
+        Err(error) => format!("its end couldn't be seen: {error}"),
+        Ok(status) => match status.signal() {
+            Some(9) => "it was killed (signal 9), as the system does when memory runs out".to_owned(),
+            Some(signal) => format!("it was ended by signal {signal}"),
+            None => format!("it ended with {status}"),
+        },
+    }
+}

@@ -1,0 +1,211 @@
+//! The worker: claims jobs and runs them, one after the other.
+//!
+//! A turn: (1) claim the oldest queued job under a fresh lease, or wait a moment; (2) load its data set; (3) train on a
+//! thread of its own, each event written as a row before training goes on; (4) meanwhile renew the lease and ask whether
+//! to stop; (5) publish the artifact, then enter its version and end the job in one transaction. Whatever happens to the
+//! process, the row says what to do: an expired lease goes back to the queue.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use super::execute::{self, ExecuteError};
+use crate::config::Settings;
+use crate::store::{self, Claim, Failure, Job, Store, StoreError};
+use crate::training::TrainingError;
+use crate::vision::weights::{BodyWeights, WeightsError};
+
+/// How long an idle worker waits before it looks again.
+const IDLE: Duration = Duration::from_millis(500);
+/// How often a running job's row is asked whether to stop, which also renews the lease.
+const HEARTBEAT: Duration = Duration::from_millis(500);
+
+/// A worker that can't go on.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// No backbone, no training.
+    #[error("the backbone's weights can't be loaded: {0}")]
+    Weights(#[from] WeightsError),
+    /// The database refused.
+    #[error("the database: {0}")]
+    Store(#[from] StoreError),
+}
+
+/// Why a running job has to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+enum StopReason {
+    /// It hasn't.
+    None = 0,
+    /// Somebody cancelled it.
+    Cancelled = 1,
+    /// The worker was asked to end.
+    Shutdown = 2,
+    /// The lease is gone: another may be at it already.
+    LostLease = 3,
+}
+
+/// Works until `shutdown` turns true; the job at hand then goes back to the queue.
+///
+/// # Errors
+/// The backbone can't be loaded, or the database doesn't answer.
+pub async fn run(
+    settings: Arc<Settings>,
+    store: Store,
+    worker: &str,
+    mut shutdown: watch::Receiver<bool>,
+) -> Result<(), WorkerError> {
+    let path = settings.backbone();
+    let body = tokio::task::spawn_blocking(move || BodyWeights::load(&path));
+    // The closure doesn't panic: reading weights answers errors.
+    let body = Arc::new(body.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?);
+    tracing::info!(worker, "worker ready");
+    while !*shutdown.borrow() {
+        let lease = Uuid::new_v4();
+        let claim = Claim {
+            worker,
+            lease,
+            now: store::now(),
+            lease_ms: settings.lease_ms(),
+            max_attempts: settings.max_attempts,
+        };
+        match store.claim(&claim).await? {
+            Some(job) => run_job(&settings, &store, &body, &job, lease, shutdown.clone()).await?,
+            None => {
+                tokio::select! {
+                    () = tokio::time::sleep(IDLE) => {}
+                    // The sender gone means the process is ending too.
+                    _ = shutdown.changed() => {}
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Runs a claimed job to its end, whatever that is, and writes that down.
+async fn run_job(
+    settings: &Arc<Settings>,
+    store: &Store,
+    body: &Arc<BodyWeights>,
+    job: &Job,
+    lease: Uuid,
+    shutdown: watch::Receiver<bool>,
+) -> Result<(), WorkerError> {
+    tracing::info!(job = %job.id, attempt = job.attempts, model = %job.model, "job started");
+    let stop = Arc::new(AtomicBool::new(false));
+    let reason = Arc::new(AtomicU8::new(StopReason::None as u8));
+    let watcher = tokio::spawn(watch_job(
+        store.clone(),
+        job.id,
+        lease,
+        settings.lease_ms(),
+        Arc::clone(&stop),
+        Arc::clone(&reason),
+        shutdown,
+    ));
+    let images = store.all_images(job.dataset.id).await;
+    let dataset = store.dataset(&job.dataset.id.to_string()).await;
+    let outcome = match images.and_then(|images| Ok((dataset?, images))) {
+        Ok((dataset, images)) => {
+            let input = execute::Input {
+                settings: Arc::clone(settings),
+                store: store.clone(),
+                runtime: Handle::current(),
+                body: Arc::clone(body),
+                job: job.clone(),
+                lease,
+                dataset,
+                images,
+                stop,
+            };
+            let trained = tokio::task::spawn_blocking(move || execute::execute(&input)).await;
+            trained.unwrap_or_else(|panic| Err(ExecuteError::Panicked(panic.to_string())))
+        }
+        Err(error) => Err(ExecuteError::Store(error)),
+    };
+    watcher.abort();
+    settle(store, job, lease, outcome, reason.load(Ordering::Acquire)).await
+}
+
+/// Writes down how a job ended. A lost lease is not this worker's business any more.
+async fn settle(
+    store: &Store,
+    job: &Job,
+    lease: Uuid,
+    outcome: Result<execute::Done, ExecuteError>,
+    reason: u8,
+) -> Result<(), WorkerError> {
+    let stopped = matches!(outcome, Err(ExecuteError::Training(TrainingError::Stopped)));
+    let written = match outcome {
+        Ok(done) => {
+            let written = store.succeed(job.id, lease, &done.published).await;
+            if written.is_err() {
+                remove(&done.dir);
+            }
+            written
+        }
+        Err(_) if stopped && reason == StopReason::Cancelled as u8 => store.cancelled(job.id, lease).await,
+        Err(_) if stopped && reason == StopReason::Shutdown as u8 => store.release(job.id, lease).await.map(|_| ()),
+        Err(ExecuteError::Store(StoreError::LostLease)) => Err(StoreError::LostLease),
+        Err(error) => {
+            tracing::error!(job = %job.id, %error, "job failed");
+            let failure = Failure { code: error.code().to_owned(), message: error.to_string() };
+            store.fail(job.id, lease, &failure).await
+        }
+    };
+    match written {
+        Ok(()) => tracing::info!(job = %job.id, "job ended"),
+        Err(StoreError::LostLease) => tracing::warn!(job = %job.id, "the lease was lost; the job is somebody else's"),
+        Err(error) => return Err(error.into()),
+    }
+    Ok(())
+}
+
+/// Renews the lease, and stops the job when it is cancelled, the worker is to end, or the lease is gone.
+async fn watch_job(
+    store: Store,
+    job: Uuid,
+    lease: Uuid,
+    lease_ms: i64,
+    stop: Arc<AtomicBool>,
+    reason: Arc<AtomicU8>,
+    mut shutdown: watch::Receiver<bool>,
+) {
+    loop {
+        let why = match store.heartbeat(job, lease, store::now(), lease_ms).await {
+            Ok(beat) if !beat.still_mine => StopReason::LostLease,
+            Ok(beat) if beat.cancel_requested => StopReason::Cancelled,
+            Ok(_) if *shutdown.borrow() => StopReason::Shutdown,
+            Ok(_) => StopReason::None,
+            Err(error) => {
+                // The lease outlasts many beats: a database that is busy for a moment doesn't end the job.
+                tracing::warn!(%job, %error, "heartbeat failed");
+                StopReason::None
+            }
+        };
+        if why != StopReason::None {
+            reason.store(why as u8, Ordering::Release);
+            stop.store(true, Ordering::Release);
+            return;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(HEARTBEAT) => {}
+            changed = shutdown.changed() => if changed.is_err() {
+                // Nobody can ask for an end any more; go on beating.
+                tokio::time::sleep(HEARTBEAT).await;
+            },
+        }
+    }
+}
+
+fn remove(dir: &Path) {
+    if let Err(error) = std::fs::remove_dir_all(dir) {
+        tracing::warn!(dir = %dir.display(), %error, "an artifact that nobody owns couldn't be removed");
+    }
+}

@@ -1,0 +1,77 @@
+//! Why a run ended early.
+
+use std::io;
+use std::path::PathBuf;
+
+use super::ObserverError;
+use crate::dataset::split::SplitError;
+use crate::report::PhaseName;
+use crate::vision::picture::PictureError;
+
+/// Why a run ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainingError {
+    /// It was told to.
+    #[error("stopped")]
+    Stopped,
+    /// Neither phase has epochs.
+    #[error("nothing to train: give warm_up.epochs or fine_tune.epochs at least 1")]
+    NothingToTrain,
+    /// A class can't be divided.
+    #[error(transparent)]
+    Split(#[from] SplitError),
+    /// An accepted picture no longer decodes.
+    #[error("{path} can no longer be decoded: {source}; upload the data set again")]
+    Picture {
+        /// The picture.
+        path: String,
+        /// Why.
+        source: PictureError,
+    },
+    /// The data set's pictures can't be read.
+    #[error("the data set's pictures can't be read: {0}")]
+    Pack(io::Error),
+    /// The feature store can't be read or written.
+    #[error("bottleneck features in {path}: {source}")]
+    Features {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The loss is no longer a number.
+    #[error(
+        "the loss of {phase} is no longer a number in epoch {epoch}: lower {phase}.optimizer.learning_rate (it is {learning_rate})"
+    )]
+    Diverged {
+        /// In which phase.
+        phase: PhaseName,
+        /// In which epoch.
+        epoch: u32,
+        /// With which step size.
+        learning_rate: f64,
+    },
+    /// What happened couldn't be recorded.
+    #[error("an event couldn't be recorded: {0}")]
+    Observer(#[from] ObserverError),
+    /// libtorch refused.
+    #[error("libtorch: {0}")]
+    Torch(#[from] tch::TchError),
+}
+
+impl TrainingError {
+    /// Stable name for API answers.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Stopped => "stopped",
+            Self::NothingToTrain => "nothing_to_train",
+            Self::Split(_) => "class_too_small",
+            Self::Picture { .. } | Self::Pack(_) => "dataset_unreadable",
+            Self::Features { .. } => "feature_store",
+            Self::Diverged { .. } => "diverged",
+            Self::Observer(_) => "not_recorded",
+            Self::Torch(_) => "torch",
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! Progress at a pace that people can read and a database can bear.
+
+use std::time::{Duration, Instant};
+
+use super::events::{Event, Observer, ObserverError};
+use crate::report::{Epoch, PhaseReport, Progress, Stage};
+
+/// Least time between two progress events of a stage.
+const INTERVAL: Duration = Duration::from_millis(500);
+
+/// Tells an observer, with progress thinned out and dated.
+pub struct Reporter<'a> {
+    observer: &'a mut dyn Observer,
+    stage: Option<(Stage, Instant)>,
+    told: Option<Instant>,
+}
+
+impl<'a> Reporter<'a> {
+    /// A reporter that has told nothing yet.
+    pub fn new(observer: &'a mut dyn Observer) -> Self {
+        Self { observer, stage: None, told: None }
+    }
+
+    /// Notes that `done` of `total` steps of a stage are complete.
+    pub fn progress(&mut self, phase: Stage, epoch: u32, epochs: u32, done: usize, total: usize) -> Result<(), ObserverError> {
+        let now = Instant::now();
+        let began = match self.stage {
+            Some((stage, began)) if stage == phase => began,
+            _ => {
+                self.stage = Some((phase, now));
+                self.told = None;
+                now
+            }
+        };
+        if done < total && self.told.is_some_and(|told| now - told < INTERVAL) {
+            return Ok(());
+        }
+        self.told = Some(now);
+        let fraction = if total == 0 { 1.0 } else { done as f64 / total as f64 };
+        let elapsed = (now - began).as_secs_f64();
+        let eta_seconds = (fraction > 0.0 && elapsed > 0.0).then(|| elapsed / fraction * (1.0 - fraction));
+        self.observer.observe(Event::Progress(&Progress { phase, epoch, epochs, fraction, eta_seconds }))
+    }
+
+    /// Passes on an epoch.
+    pub fn epoch(&mut self, epoch: &Epoch) -> Result<(), ObserverError> {
+        self.observer.observe(Event::Epoch(epoch))
+    }
+
+    /// Passes on a phase's report.
+    pub fn phase(&mut self, report: &PhaseReport) -> Result<(), ObserverError> {
+        self.observer.observe(Event::Phase(report))
+    }
+}

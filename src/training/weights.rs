@@ -1,0 +1,77 @@
+//! The tail as named tensors, and back.
+
+use std::collections::HashMap;
+
+use tch::{Device, Kind, Tensor};
+
+use super::TrainingError;
+use crate::artifact::NamedTensor;
+use crate::vision::conv::Conv;
+use crate::vision::layers::{CONVS, UnfreezeFrom};
+use crate::vision::tail::{Head, Tail};
+use crate::vision::weights::BodyWeights;
+
+const FEATURE_SCALE: &str = "head.feature_scale";
+const HEAD: [&str; 4] = ["head.hidden.weight", "head.hidden.bias", "head.output.weight", "head.output.bias"];
+
+/// Gives the tail the body's layers from `from` up, under the head it has.
+pub fn unfreeze(tail: &mut Tail, body: &BodyWeights, from: UnfreezeFrom) -> Result<(), TrainingError> {
+    tail.convs = Tail::convs(body, from, tail.head.hidden_bias.device())?;
+    Ok(())
+}
+
+/// Every weight of the tail, by name.
+pub fn to_tensors(tail: &Tail) -> Result<Vec<NamedTensor>, TrainingError> {
+    let scale = NamedTensor { name: FEATURE_SCALE.to_owned(), shape: vec![1], data: vec![tail.head.feature_scale as f32] };
+    let mut tensors = vec![scale];
+    for conv in &tail.convs {
+        tensors.push(named(&format!("{}.weight", conv.spec.name), &conv.weight)?);
+        tensors.push(named(&format!("{}.bias", conv.spec.name), &conv.bias)?);
+    }
+    for (name, tensor) in HEAD.iter().zip(tail.head.parameters()) {
+        tensors.push(named(name, tensor)?);
+    }
+    Ok(tensors)
+}
+
+/// The tail that [`to_tensors`] wrote.
+///
+/// # Errors
+/// What is missing or misshapen, in words.
+pub fn tail_from_tensors(tensors: Vec<NamedTensor>, from: UnfreezeFrom, device: Device) -> Result<Tail, String> {
+    let mut tensors: HashMap<String, NamedTensor> = tensors.into_iter().map(|tensor| (tensor.name.clone(), tensor)).collect();
+    let mut take = |name: &str| tensors.remove(name).ok_or_else(|| format!("{name} is missing"));
+    let mut convs = Vec::new();
+    for spec in &CONVS[from.frozen()..] {
+        let (weight, bias) = (take(&format!("{}.weight", spec.name))?, take(&format!("{}.bias", spec.name))?);
+        if weight.shape != spec.weight_shape() || bias.shape != [spec.outputs] {
+            return Err(format!("{} is {:?} and {:?}, not {:?}", spec.name, weight.shape, bias.shape, spec.weight_shape()));
+        }
+        convs.push(Conv::new(*spec, &weight.data, &bias.data, device).map_err(|e| e.to_string())?);
+    }
+    let scale = take(FEATURE_SCALE)?.data.first().copied().ok_or("head.feature_scale is empty")?;
+    let [hidden_weight, hidden_bias, output_weight, output_bias] = HEAD.map(|name| take(name).and_then(|t| tensor(&t, device)));
+    let head = Head {
+        feature_scale: f64::from(scale),
+        hidden_weight: hidden_weight?,
+        hidden_bias: hidden_bias?,
+        output_weight: output_weight?,
+        output_bias: output_bias?,
+    };
+    head.check()?;
+    Ok(Tail { convs, head })
+}
+
+fn named(name: &str, tensor: &Tensor) -> Result<NamedTensor, TrainingError> {
+    let tensor = tensor.f_detach()?.f_to_device(Device::Cpu)?.f_to_kind(Kind::Float)?.f_contiguous()?;
+    let mut data = vec![0f32; tensor.numel()];
+    tensor.f_copy_data(&mut data, tensor.numel())?;
+    Ok(NamedTensor { name: name.to_owned(), shape: tensor.size().iter().map(|&n| n as usize).collect(), data })
+}
+
+fn tensor(named: &NamedTensor, device: Device) -> Result<Tensor, String> {
+    let shape: Vec<i64> = named.shape.iter().map(|&n| n as i64).collect();
+    Tensor::f_from_slice(&named.data)
+        .and_then(|tensor| tensor.f_reshape(shape)?.f_to_device(device))
+        .map_err(|error| format!("{}: {error}", named.name))
+}

@@ -1,0 +1,15 @@
+//! One binary, since each would link libtorch anew: a file a resource. The server is the real one, over TCP, with the real
+//! weights; `make test` says where those are.
+
+mod backbone;
+mod cli;
+mod datasets;
+mod jobs;
+mod models;
+mod openapi;
+mod pictures;
+mod predict;
+mod readme;
+mod server;
+mod system;
+mod workers;

@@ -1,0 +1,54 @@
+//! Pictures and archives made by code.
+
+use std::io::{Cursor, Write};
+
+use image::{ImageFormat, Rgb, RgbImage};
+
+/// A picture of `class` (of a few that differ in colour and stripes); `n` varies it.
+pub fn picture(class: usize, n: usize) -> RgbImage {
+    let base = [[200, 60, 40], [40, 160, 70], [50, 80, 210], [210, 190, 50]][class % 4];
+    let period = 6 + 5 * class as u32;
+    RgbImage::from_fn(96, 80, |x, y| {
+        let stripe = (x + y * class as u32 + 3 * n as u32) % period < period / 2;
+        let wobble = ((x * 7 + y * 13 + n as u32 * 29) % 23) as i32 - 11;
+        Rgb(base.map(|c: i32| (c + wobble - if stripe { 40 } else { 0 }).clamp(0, 255) as u8))
+    })
+}
+
+/// An encoded picture.
+pub fn encoded(class: usize, n: usize, format: ImageFormat) -> Vec<u8> {
+    let mut bytes = Cursor::new(Vec::new());
+    picture(class, n).write_to(&mut bytes, format).unwrap();
+    bytes.into_inner()
+}
+
+/// A zip of the entries.
+pub fn zip(entries: &[(String, Vec<u8>)]) -> Vec<u8> {
+    let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    for (name, bytes) in entries {
+        zip.start_file(name.as_str(), zip::write::SimpleFileOptions::default()).unwrap();
+        zip.write_all(bytes).unwrap();
+    }
+    zip.finish().unwrap().into_inner()
+}
+
+/// A tar of the entries.
+pub fn tar(entries: &[(String, Vec<u8>)]) -> Vec<u8> {
+    let mut tar = tar::Builder::new(Vec::new());
+    for (name, bytes) in entries {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        tar.append_data(&mut header, name, bytes.as_slice()).unwrap();
+    }
+    tar.into_inner().unwrap()
+}
+
+/// `Class/picture` entries: `each` PNGs of each of `classes` classes, named red, green, blue, yellow.
+pub fn entries(classes: usize, each: usize) -> Vec<(String, Vec<u8>)> {
+    let names = ["red", "green", "blue", "yellow"];
+    let picture = |(class, n): (usize, usize)| {
+        (format!("toys/{}/{n:02}.png", names[class]), encoded(class, n, ImageFormat::Png))
+    };
+    (0..classes).flat_map(|class| (0..each).map(move |n| (class, n))).map(picture).collect()
+}

@@ -1,0 +1,295 @@
+//! The real server as a process, and a plain client.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+/// Longest that a test waits for anything: a bound for failures, not a measure.
+const PATIENCE: Duration = Duration::from_secs(240);
+
+/// The backbone's weights.
+pub fn weights() -> PathBuf {
+    let path = std::env::var_os("TOPGRAFT_TEST_WEIGHTS").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("data/weights/vgg16.safetensors"),
+        PathBuf::from,
+    );
+    assert!(path.exists(), "no ImageNet weights in {}: run the tests with `make test`", path.display());
+    path
+}
+
+/// The binary, with logging as tests want it.
+pub fn topgraft() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_topgraft"));
+    command.env("RUST_LOG", "info,sqlx=warn");
+    command
+}
+
+/// A running server with a data folder of its own.
+pub struct Server {
+    child: Child,
+    pub address: String,
+    dir: Option<tempfile::TempDir>,
+    path: PathBuf,
+}
+
+/// An answer, read whole.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub content_type: String,
+    pub location: Option<String>,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error} in {}", self.text()))
+    }
+
+    /// The JSON of an answer that must have this status.
+    pub fn expect(&self, status: u16) -> Value {
+        assert_eq!(self.status, status, "{}", self.text());
+        self.json()
+    }
+
+    /// A problem+json answer that must have this status and code; its detail.
+    pub fn problem(&self, status: u16, code: &str) -> String {
+        let problem = self.expect(status);
+        assert_eq!(self.content_type, "application/problem+json");
+        assert_eq!(problem["code"], code, "{problem}");
+        assert_eq!(problem["status"], status);
+        format!("{} {}", problem["detail"].as_str().unwrap_or_default(), problem.get("errors").unwrap_or(&Value::Null))
+    }
+}
+
+impl Server {
+    pub fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().to_owned();
+        Self { dir: Some(dir), ..Self::start_in(&path, &[]) }
+    }
+
+    /// A server with further flags.
+    pub fn start_with(flags: &[&str]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().to_owned();
+        Self { dir: Some(dir), ..Self::start_in(&path, flags) }
+    }
+
+    /// A server on a folder that somebody else keeps.
+    pub fn start_in(path: &Path, flags: &[&str]) -> Self {
+        let log = File::options().create(true).append(true).open(path.join("server.log")).unwrap();
+        let mut child = topgraft()
+            .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
+            .arg(path)
+            .arg("--weights")
+            .arg(weights())
+            .args(flags)
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let address = line.trim().strip_prefix("listening on ").map(str::to_owned);
+        let address = address.unwrap_or_else(|| panic!("the server said {line:?}; its log: {}", log_of(path)));
+        let server = Self { child, address, dir: None, path: path.to_owned() };
+        wait_for("readiness", || (server.get("/readyz").status == 200).then_some(()));
+        server
+    }
+
+    pub fn data_dir(&self) -> &Path {
+        &self.path
+    }
+
+    pub fn log(&self) -> String {
+        log_of(&self.path)
+    }
+
+    /// Asks the server to stop and waits; its exit code.
+    pub fn stop(&mut self) -> Option<i32> {
+        signal(self.child.id(), "TERM");
+        self.child.wait().unwrap().code()
+    }
+
+    /// Process ids of its workers.
+    pub fn workers(&self) -> Vec<u32> {
+        let parent = self.child.id();
+        let processes = std::fs::read_dir("/proc").unwrap();
+        let ids = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
+        ids.filter(|id| parent_of(*id) == Some(parent)).collect()
+    }
+
+    pub fn get(&self, path: &str) -> Answer {
+        answer(agent().get(format!("{}{path}", self.address)).call().unwrap())
+    }
+
+    pub fn get_as(&self, path: &str, accept: &str) -> Answer {
+        answer(agent().get(format!("{}{path}", self.address)).header("accept", accept).call().unwrap())
+    }
+
+    pub fn delete(&self, path: &str) -> Answer {
+        answer(agent().delete(format!("{}{path}", self.address)).call().unwrap())
+    }
+
+    pub fn post(&self, path: &str, content_type: &str, body: &[u8]) -> Answer {
+        answer(agent().post(format!("{}{path}", self.address)).header("content-type", content_type).send(body).unwrap())
+    }
+
+    pub fn post_json(&self, path: &str, body: &Value) -> Answer {
+        self.post(path, "application/json", body.to_string().as_bytes())
+    }
+
+    pub fn put_json(&self, path: &str, body: &Value) -> Answer {
+        let request = agent().put(format!("{}{path}", self.address)).header("content-type", "application/json");
+        answer(request.send(body.to_string().as_bytes()).unwrap())
+    }
+
+    /// Posts file parts as a browser would.
+    pub fn post_files(&self, path: &str, files: &[(&str, &[u8])]) -> Answer {
+        const BOUNDARY: &str = "topgraft-test-boundary";
+        let mut body = Vec::new();
+        for (name, bytes) in files {
+            let head = format!(
+                "--{BOUNDARY}\r\ncontent-disposition: form-data; name=\"file\"; filename=\"{name}\"\r\n\
+                 content-type: application/octet-stream\r\n\r\n"
+            );
+            body.extend_from_slice(head.as_bytes());
+            body.extend_from_slice(bytes);
+            body.extend_from_slice(b"\r\n");
+        }
+        body.extend_from_slice(format!("--{BOUNDARY}--\r\n").as_bytes());
+        self.post(path, &format!("multipart/form-data; boundary={BOUNDARY}"), &body)
+    }
+
+    /// Uploads an archive and waits until it is ready or failed.
+    pub fn dataset(&self, name: &str, archive: &[u8]) -> Value {
+        let accepted = self.post(&format!("/v1/datasets?name={name}"), "application/zip", archive);
+        accepted.expect(202);
+        self.settled_dataset(name)
+    }
+
+    /// Waits until a data set is ready or failed.
+    pub fn settled_dataset(&self, name: &str) -> Value {
+        wait_for("the data set", || {
+            let dataset = self.get(&format!("/v1/datasets/{name}")).expect(200);
+            (dataset["state"] != "ingesting").then_some(dataset)
+        })
+    }
+
+    /// Submits a job; its id.
+    pub fn submit(&self, dataset: &str, model: &str, recipe: &Value) -> String {
+        let job = self.post_json("/v1/jobs", &json!({"dataset": dataset, "model": model, "recipe": recipe})).expect(202);
+        job["id"].as_str().unwrap().to_owned()
+    }
+
+    pub fn job(&self, id: &str) -> Value {
+        self.get(&format!("/v1/jobs/{id}")).expect(200)
+    }
+
+    /// Waits until a job is over; the job.
+    pub fn finished(&self, id: &str) -> Value {
+        wait_for("the job", || {
+            let job = self.job(id);
+            (job["state"] != "queued" && job["state"] != "running").then_some(job)
+        })
+    }
+
+    /// Uploads a small data set and trains `model` on it; the finished job.
+    pub fn trained(&self, model: &str, recipe: &Value) -> Value {
+        let dataset = self.dataset("toys", &crate::pictures::zip(&crate::pictures::entries(3, 8)));
+        assert_eq!(dataset["state"], "ready", "{dataset}");
+        let job = self.finished(&self.submit("toys", model, recipe));
+        assert_eq!(job["state"], "succeeded", "{job}\n{}", self.log());
+        job
+    }
+
+    /// A job's server-sent events after `last`, read until the server ends them or `enough` says so: (id, kind, data).
+    pub fn events(&self, id: &str, last: u64, mut enough: impl FnMut(&str, &Value) -> bool) -> Vec<(u64, String, Value)> {
+        let request = agent().get(format!("{}/v1/jobs/{id}/events", self.address)).header("last-event-id", last.to_string());
+        let response = request.call().unwrap();
+        assert_eq!(response.status(), 200);
+        let (mut events, mut seq, mut kind, mut data) = (Vec::new(), 0, String::new(), String::new());
+        for line in BufReader::new(response.into_body().into_reader()).lines() {
+            let line = line.unwrap();
+            if let Some(value) = line.strip_prefix("id:") {
+                seq = value.trim().parse().unwrap();
+            } else if let Some(value) = line.strip_prefix("event:") {
+                kind = value.trim().to_owned();
+            } else if let Some(value) = line.strip_prefix("data:") {
+                data = value.trim().to_owned();
+            } else if line.is_empty() && !data.is_empty() {
+                let value: Value = serde_json::from_str(&data).unwrap();
+                data.clear();
+                let last = enough(&kind, &value);
+                events.push((seq, kind.clone(), value));
+                if last {
+                    break;
+                }
+            }
+        }
+        events
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Already gone is what was wanted. Killed, it takes its workers along through their pipes.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("server log:\n{}", self.log());
+        }
+        drop(self.dir.take());
+    }
+}
+
+/// Sends a signal.
+pub fn signal(process: u32, name: &str) {
+    let status = Command::new("sh").args(["-c", &format!("kill -{name} {process}")]).status().unwrap();
+    assert!(status.success(), "kill -{name} {process}");
+}
+
+/// Asks again and again until there is an answer.
+pub fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(began.elapsed() < PATIENCE, "gave up waiting for {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// The fourth field of /proc/ID/stat, after the name in brackets; none for a process that is gone or a zombie.
+fn parent_of(process: u32) -> Option<u32> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+    (fields.next()? != "Z").then(|| fields.next()?.parse().ok())?
+}
+
+fn agent() -> ureq::Agent {
+    ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE)).build().into()
+}
+
+fn answer(response: ureq::http::Response<ureq::Body>) -> Answer {
+    let header = |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+    let (status, content_type, location) =
+        (response.status().as_u16(), header("content-type").unwrap_or_default(), header("location"));
+    let mut body = Vec::new();
+    response.into_body().into_reader().read_to_end(&mut body).unwrap();
+    Answer { status, content_type, location, body }
+}
+
+fn log_of(path: &Path) -> String {
+    std::fs::read_to_string(path.join("server.log")).unwrap_or_default()
+}
