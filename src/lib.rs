@@ -1,1 +1,12 @@
+pub mod api;
+pub mod artifact;
+pub mod config;
+pub mod dataset;
+pub mod inference;
+pub mod jobs;
+pub mod names;
+pub mod recipe;
+pub mod report;
+pub mod store;
+pub mod training;
 pub mod vision;
