@@ -1,6 +1,8 @@
 //! Data sets: one row each, and their classes, pictures and rejections, which appear together when ingestion is over.
 
 mod content;
+#[cfg(test)]
+mod tests;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};

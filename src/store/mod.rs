@@ -139,3 +139,23 @@ async fn migrate(pool: &SqlitePool, database: &Path) -> Result<(), StoreError> {
     drop(lock);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn opens_what_it_made_and_refuses_what_is_no_database() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.db");
+        let (first, second) = tokio::join!(Store::open(&path), Store::open(&path));
+        let store = first.unwrap();
+        second.unwrap().ping().await.unwrap();
+        let refused = sqlx::query("delete from models").execute(&store.read).await;
+        assert!(refused.is_err(), "readers can't write");
+        store.close().await;
+        assert!(store.ping().await.is_err());
+        std::fs::write(dir.path().join("b.db"), "x".repeat(5000)).unwrap();
+        assert!(matches!(Store::open(&dir.path().join("b.db")).await, Err(StoreError::Database(_))));
+    }
+}

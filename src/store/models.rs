@@ -252,3 +252,6 @@ pub(super) async fn insert_version(tx: &mut Tx, job: &Job, published: &Published
     .await?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -153,9 +153,8 @@ pub fn decode(bytes: &[u8], limits: &PictureLimits) -> Result<Picture, PictureEr
     }
     let format = PictureFormat::sniff(bytes).ok_or_else(|| not_a_picture(bytes))?;
     // The decoders are fuzzed, but a panic left in one must cost the sender of that picture, not everyone else.
-    let rgb = catch_unwind(|| decode_as(format, bytes, limits)).unwrap_or_else(|_| {
-        Err(PictureError::Broken { format, detail: "the decoder gave up on it".into() })
-    })?;
+    let rgb = catch_unwind(|| decode_as(format, bytes, limits))
+        .unwrap_or_else(|_| Err(PictureError::Broken { format, detail: "the decoder gave up on it".into() }))?;
     let (width, height) = rgb.dimensions();
     Ok(Picture { width, height, format, rgb: rgb.into_raw() })
 }
@@ -219,9 +218,7 @@ fn to_rgb(image: DynamicImage) -> RgbImage {
 
 fn explain(format: PictureFormat, error: ImageError) -> PictureError {
     match error {
-        ImageError::IoError(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
-            PictureError::CutShort { format }
-        }
+        ImageError::IoError(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => PictureError::CutShort { format },
         ImageError::Limits(_) => PictureError::TooMuchMemory { format },
         ImageError::Unsupported(error) => PictureError::Unsupported { format, detail: error.to_string() },
         other => PictureError::Broken { format, detail: other.to_string() },

@@ -141,26 +141,9 @@ pub(super) enum Stored {
 pub(super) fn decode_floats(stored: Stored, bytes: &[u8]) -> Vec<f32> {
     match stored {
         Stored::F32 => bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
-        Stored::F16 => bytes.as_chunks().0.iter().map(|b| half_to_f32(u16::from_le_bytes(*b))).collect(),
-        // bf16 is the upper half of an f32
-        Stored::Bf16 => {
-            bytes.as_chunks().0.iter().map(|b| f32::from_bits(u32::from(u16::from_le_bytes(*b)) << 16)).collect()
-        }
+        Stored::F16 => bytes.as_chunks().0.iter().map(|b| half::f16::from_le_bytes(*b).to_f32()).collect(),
+        Stored::Bf16 => bytes.as_chunks().0.iter().map(|b| half::bf16::from_le_bytes(*b).to_f32()).collect(),
     }
-}
-
-/// IEEE 754 binary16 to f32: every half has an exact f32.
-fn half_to_f32(half: u16) -> f32 {
-    let sign = u32::from(half >> 15) << 31;
-    let (exponent, fraction) = (u32::from(half >> 10) & 0x1f, u32::from(half) & 0x3ff);
-    let magnitude = match exponent {
-        // subnormal: fraction × 2⁻²⁴
-        0 => (fraction as f32 * 2f32.powi(-24)).to_bits(),
-        0x1f => 0x7f80_0000 | fraction << 13,
-        // the bias is 15 in a half and 127 in an f32
-        _ => (exponent + 112) << 23 | fraction << 13,
-    };
-    f32::from_bits(sign | magnitude)
 }
 
 #[cfg(test)]
@@ -168,21 +151,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn halves_decode_exactly() {
-        for (bits, value) in [
-            (0x0000, 0.0),
-            (0x3c00, 1.0),
-            (0xc000, -2.0),
-            (0x7bff, 65504.0),
-            (0x0001, 2f32.powi(-24)),
-            (0x03ff, 1023.0 * 2f32.powi(-24)),
-            (0x0400, 2f32.powi(-14)),
-            (0x3555, 0.333_251_95),
-        ] {
-            assert_eq!(half_to_f32(bits), value, "{bits:#06x}");
-        }
-        assert!(half_to_f32(0x7c00).is_infinite() && half_to_f32(0x7e00).is_nan());
-        assert_eq!(decode_floats(Stored::Bf16, &[0x80, 0x3f, 0x20, 0xc1]), [1.0, -10.0]);
+    fn floats_decode_from_little_endian_bytes() {
         assert_eq!(decode_floats(Stored::F32, &[0, 0, 0x80, 0x3f, 9]), [1.0]);
+        assert_eq!(decode_floats(Stored::F16, &[0x00, 0x3c, 0x01, 0x00]), [1.0, 2f32.powi(-24)]);
+        assert_eq!(decode_floats(Stored::Bf16, &[0x80, 0x3f, 0x20, 0xc1]), [1.0, -10.0]);
     }
 }

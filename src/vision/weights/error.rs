@@ -33,9 +33,7 @@ pub enum WeightsError {
         path: PathBuf,
     },
     /// The file is larger than any VGG16.
-    #[error(
-        "{origin} is {bytes} bytes, more than the {limit} that are read; give the weights alone, without optimiser state"
-    )]
+    #[error("{origin} is {bytes} bytes, more than the {limit} that are read; give the weights alone, without optimiser state")]
     TooLarge {
         /// The file, or the part of an archive.
         origin: String,

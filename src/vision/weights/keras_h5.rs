@@ -38,10 +38,12 @@ pub(super) fn read(path: &Path, specs: &[ConvSpec]) -> Result<Contents, WeightsE
     // The streaming backend would spare memory, but doesn't promise the old group format that Keras's files use.
     let file = File::open(path).map_err(broken)?;
     let mut entries = Vec::new();
-    walk(&file.root(), &mut Vec::new(), &mut entries).map_err(|e| e.map_or_else(
-        || malformed(format!("it nests deeper than {MAX_DEPTH} groups or has more than {MAX_DATASETS} datasets")),
-        broken,
-    ))?;
+    walk(&file.root(), &mut Vec::new(), &mut entries).map_err(|e| {
+        e.map_or_else(
+            || malformed(format!("it nests deeper than {MAX_DEPTH} groups or has more than {MAX_DATASETS} datasets")),
+            broken,
+        )
+    })?;
     let components = entries.iter().flat_map(|entry| entry.path.iter().map(String::as_str));
     // Only whole components count: `block3_conv4_W_1:0` lies within its layer's group anyway.
     let layers = components.filter(|component| names::keras_layer(component) == Some(component));
@@ -87,9 +89,8 @@ fn walk(group: &Group, path: &mut Vec<String>, into: &mut Vec<Entry>) -> Result<
 
 fn slots<'a>(specs: &[ConvSpec], entries: &'a [Entry]) -> Vec<Slot<&'a Entry>> {
     let find = |component: &str, rank: usize| {
-        let mut fitting = entries
-            .iter()
-            .filter(|entry| entry.shape.len() == rank && entry.path.iter().any(|part| part == component));
+        let mut fitting =
+            entries.iter().filter(|entry| entry.shape.len() == rank && entry.path.iter().any(|part| part == component));
         // two candidates are no answer
         let found = fitting.next()?;
         if fitting.next().is_some() { None } else { Some(located(found)) }
@@ -198,7 +199,11 @@ mod tests {
             for part in parts {
                 group = group.group(part).or_else(|_| group.create_group(part)).unwrap();
             }
-            group.create_dataset(name, |b| { b.with_f32_data(data).with_shape(shape); }).unwrap();
+            group
+                .create_dataset(name, |b| {
+                    b.with_f32_data(data).with_shape(shape);
+                })
+                .unwrap();
         }
         file.commit().unwrap();
         file.close().unwrap();
@@ -242,10 +247,7 @@ mod tests {
         let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
         assert_eq!(
             lines,
-            [
-                "block1_conv1.weight: found [3, 2, 3, 3], expected [2, 3, 3, 3]",
-                "block2_conv1.bias: missing, expected [4]"
-            ]
+            ["block1_conv1.weight: found [3, 2, 3, 3], expected [2, 3, 3, 3]", "block2_conv1.bias: missing, expected [4]"]
         );
     }
 

@@ -21,9 +21,9 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use self::collect::{Contents, Located, Part, Slot, collect};
 pub use self::error::{LayerProblem, SourceFailure, WeightsError};
 pub use self::fetch::{FetchOptions, FetchSource, Fetched, KERAS_FILE, KERAS_URL, fetch};
-use self::collect::{Contents, Located, Part, Slot, collect};
 use super::layers::{CONVS, ConvSpec};
 
 /// SHA-256 of the ImageNet body: Keras's VGG16 weights, which are the Caffe weights of the Visual Geometry Group.
@@ -74,7 +74,7 @@ pub struct ConvWeights {
 #[derive(Debug, Clone, PartialEq)]
 pub struct BodyWeights {
     layers: Vec<ConvWeights>,
-    preprocessing: PixelConvention,
+    pixel_convention: PixelConvention,
     sha256: String,
 }
 
@@ -90,13 +90,10 @@ impl BodyWeights {
         convention: PixelConvention,
         mut lookup: impl FnMut(&str) -> Option<(Vec<usize>, Vec<f32>)>,
     ) -> Result<Self, WeightsError> {
-        let mut locate = |spec: &ConvSpec, part: Part| {
-            lookup(&part.name(spec)).map(|(shape, handle)| Located { shape, handle })
-        };
-        let slots = CONVS
-            .iter()
-            .map(|spec| Slot { weight: locate(spec, Part::Weight), bias: locate(spec, Part::Bias) })
-            .collect();
+        let mut locate =
+            |spec: &ConvSpec, part: Part| lookup(&part.name(spec)).map(|(shape, handle)| Located { shape, handle });
+        let slots =
+            CONVS.iter().map(|spec| Slot { weight: locate(spec, Part::Weight), bias: locate(spec, Part::Bias) }).collect();
         let layers = collect("the given set of tensors", "weights", &CONVS, slots, |_, data| Ok(data))?;
         Ok(Self::new(layers, convention))
     }
@@ -125,8 +122,8 @@ impl BodyWeights {
     /// `layers` has been validated by [`collect`].
     fn new(layers: Vec<ConvWeights>, by_naming: PixelConvention) -> Self {
         let sha256 = hash(&layers);
-        let preprocessing = if sha256 == IMAGENET_SHA256 { PixelConvention::CaffeBgr } else { by_naming };
-        Self { layers, preprocessing, sha256 }
+        let pixel_convention = if sha256 == IMAGENET_SHA256 { PixelConvention::CaffeBgr } else { by_naming };
+        Self { layers, pixel_convention, sha256 }
     }
 
     /// The 13 convolutions in forward order.
@@ -137,8 +134,8 @@ impl BodyWeights {
 
     /// What the pixels must look like for these weights.
     #[must_use]
-    pub fn preprocessing(&self) -> PixelConvention {
-        self.preprocessing
+    pub fn pixel_convention(&self) -> PixelConvention {
+        self.pixel_convention
     }
 
     /// Hex SHA-256 over all tensors in forward order, each layer's kernel (OIHW) and then its bias, as little-endian
@@ -183,7 +180,7 @@ pub struct Imported {
     /// Hash of the tensors.
     pub sha256: String,
     /// The pixel convention that the file's content points to.
-    pub preprocessing: PixelConvention,
+    pub pixel_convention: PixelConvention,
 }
 
 /// Loads weights of any accepted format from `source` and saves them as the canonical file `dest`, whose folder is
@@ -196,7 +193,7 @@ pub fn import(source: &Path, dest: &Path) -> Result<Imported, WeightsError> {
     let folder = parent(dest);
     std::fs::create_dir_all(folder).map_err(WeightsError::unwritable(folder))?;
     body.save(dest)?;
-    Ok(Imported { backbone_id: body.backbone_id(), sha256: body.sha256(), preprocessing: body.preprocessing() })
+    Ok(Imported { backbone_id: body.backbone_id(), sha256: body.sha256(), pixel_convention: body.pixel_convention() })
 }
 
 /// The folder a file lies in; the current one for a bare name.
@@ -214,7 +211,11 @@ fn hash(layers: &[ConvWeights]) -> String {
 }
 
 fn le_bytes(numbers: &[f32]) -> Vec<u8> {
-    numbers.iter().flat_map(|x| x.to_le_bytes()).collect()
+    let mut bytes = vec![0; size_of_val(numbers)];
+    for (four, number) in bytes.as_chunks_mut().0.iter_mut().zip(numbers) {
+        *four = number.to_le_bytes();
+    }
+    bytes
 }
 
 fn hex(bytes: &[u8]) -> String {

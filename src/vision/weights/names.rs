@@ -27,14 +27,9 @@ pub(super) fn locate<'a>(specs: &[ConvSpec], keys: impl Iterator<Item = &'a str>
     }
     let find = |name: String| by_bare_name.get(name.as_str()).map(|key| (*key).to_owned());
     let ours: Vec<Keys> = specs.iter().map(|spec| Part::BOTH.map(|part| find(part.name(spec)))).collect();
-    let torch: Vec<Keys> =
-        torch_indices(specs).map(|i| Part::BOTH.map(|part| find(format!("features.{i}.{part}")))).collect();
+    let torch: Vec<Keys> = torch_indices(specs).map(|i| Part::BOTH.map(|part| find(format!("features.{i}.{part}")))).collect();
     let count = |keys: &[Keys]| keys.iter().flatten().flatten().count();
-    if count(&torch) > count(&ours) {
-        (torch, PixelConvention::TorchRgb)
-    } else {
-        (ours, PixelConvention::CaffeBgr)
-    }
+    if count(&torch) > count(&ours) { (torch, PixelConvention::TorchRgb) } else { (ours, PixelConvention::CaffeBgr) }
 }
 
 fn strip_wrappers(mut key: &str) -> &str {

@@ -126,8 +126,7 @@ fn by_walking<'a>(specs: &[ConvSpec], graph: &'a Graph) -> Result<(Slots<'a>, Pi
     }
     // Caffe's own layer names, kept by its ONNX exporters, mean Caffe's pixels.
     let first = convs.first().and_then(|(_, weight)| weight.and_then(|w| w.name.as_deref())).unwrap_or_default();
-    let convention =
-        if first.contains("conv1_1") { PixelConvention::CaffeBgr } else { PixelConvention::TorchRgb };
+    let convention = if first.contains("conv1_1") { PixelConvention::CaffeBgr } else { PixelConvention::TorchRgb };
     let slots = convs
         .iter()
         .map(|(node, weight)| Slot { weight: weight.and_then(located), bias: input(node, 2).and_then(located) })
@@ -228,10 +227,7 @@ mod tests {
         let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
         assert_eq!(
             lines,
-            [
-                "block1_conv2.weight: found [2, 2, 9, 1], expected [2, 2, 3, 3]",
-                "block2_conv1.bias: missing, expected [4]"
-            ]
+            ["block1_conv2.weight: found [2, 2, 9, 1], expected [2, 2, 3, 3]", "block2_conv1.bias: missing, expected [4]"]
         );
     }
 

@@ -164,7 +164,7 @@ fn notes(body: &BodyWeights) -> BTreeMap<&'static str, String> {
         ("source", source.to_owned()),
         ("licence", licence.to_owned()),
         ("backbone_id", body.backbone_id()),
-        (CONVENTION_KEY, body.preprocessing().as_str().to_owned()),
+        (CONVENTION_KEY, body.pixel_convention().as_str().to_owned()),
         (HASH_KEY, body.sha256()),
     ])
 }
@@ -227,10 +227,7 @@ mod tests {
         let names: Vec<_> = problems.iter().map(ToString::to_string).collect();
         assert_eq!(
             names,
-            [
-                "block1_conv1.weight: found [2, 9, 3, 1], expected [2, 3, 3, 3]",
-                "block1_conv2.bias: missing, expected [2]"
-            ]
+            ["block1_conv1.weight: found [2, 9, 3, 1], expected [2, 3, 3, 3]", "block1_conv2.bias: missing, expected [2]"]
         );
     }
 

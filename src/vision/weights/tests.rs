@@ -51,7 +51,7 @@ fn a_body_survives_save_and_load_with_its_convention() {
     body.save(&path).unwrap();
     assert_eq!(BodyWeights::load(&path).unwrap(), body);
     let imported = import(&path, &again).unwrap();
-    assert_eq!(imported.preprocessing, PixelConvention::TorchRgb);
+    assert_eq!(imported.pixel_convention, PixelConvention::TorchRgb);
     assert_eq!(imported.backbone_id, format!("vgg16-{}", &body.sha256()[..12]));
     let bytes = std::fs::read(&path).unwrap();
     assert!(bytes == std::fs::read(&again).unwrap(), "the same body gives the same bytes");
