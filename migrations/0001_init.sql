@@ -7,6 +7,8 @@ create table datasets (
     state          text not null check (state in ('ingesting', 'ready', 'failed')),
     images         bigint not null default 0,
     bytes          bigint not null default 0,
+    -- Of the uploaded file; content_sha256 is of what was taken from it.
+    archive_sha256 text,
     content_sha256 text,
     rejected       bigint not null default 0,
     error_code     text,
@@ -38,6 +40,7 @@ create table dataset_images (
     bytes       bigint not null,
     primary key (dataset_id, image)
 );
+create index dataset_images_by_class on dataset_images (dataset_id, class, image);
 
 create table dataset_rejections (
     dataset_id text not null references datasets (id) on delete cascade,
@@ -50,8 +53,12 @@ create table dataset_rejections (
 create table jobs (
     id               text primary key,
     state            text not null check (state in ('queued', 'running', 'succeeded', 'failed', 'cancelled')),
-    dataset_id       text not null references datasets (id),
+    -- No foreign key: a job outlives its dataset and goes on showing its name. Deleting one that an unfinished job needs is
+    -- refused in the transaction that would delete it.
+    dataset_id       text not null,
+    dataset_name     text not null,
     model            text not null,
+    -- Reserved just before publishing, so that no two jobs write the same folder.
     version          bigint,
     recipe           text not null,
     progress         text,
@@ -69,6 +76,7 @@ create table jobs (
 );
 create index jobs_by_state on jobs (state, id);
 create index jobs_by_dataset on jobs (dataset_id);
+create unique index jobs_by_version on jobs (model, version);
 
 create table job_epochs (
     job_id         text not null references jobs (id) on delete cascade,

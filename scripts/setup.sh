@@ -38,6 +38,7 @@ say "downloading libtorch 2.11.0 ($kind) with pip: $([ "$kind" = cuda ] && echo 
   --implementation cp --python-version 3.11 --abi cp311 --abi abi3 --abi none \
   --platform manylinux_2_28_x86_64 --platform manylinux_2_27_x86_64 --platform manylinux_2_25_x86_64 \
   --platform manylinux_2_18_x86_64 --platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64 \
+  --platform manylinux_2_12_x86_64 --platform manylinux2010_x86_64 --platform manylinux_2_5_x86_64 --platform manylinux1_x86_64 \
   --dest "$work/wheels" --requirement "$pins" ||
   fail "pip could not get libtorch (see above). Check the network or pip's index settings, then run this again."
 

@@ -10,11 +10,15 @@
 //! only in `vision`, `training` and `inference`, `sqlx` only in `store`, `axum` only in `api`: each can be replaced
 //! without the others noticing.
 
+pub mod api;
 pub mod artifact;
+pub mod config;
 pub mod dataset;
 pub mod inference;
+pub mod jobs;
 pub mod names;
 pub mod recipe;
 pub mod report;
+pub mod store;
 pub mod training;
 pub mod vision;

@@ -1,10 +1,10 @@
 //! `topgraft serve` and `topgraft worker`.
 
+use std::io::Read;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -88,10 +88,10 @@ pub fn worker(args: WorkerArgs) -> Result<()> {
         let (stop, stopped) = watch::channel(false);
         if args.supervised {
             let stop = stop.clone();
-            tokio::spawn(async move {
-                let mut byte = [0];
+            // A thread of its own: a read that can't be cancelled mustn't keep the runtime from ending.
+            std::thread::spawn(move || {
                 // The server never writes: whatever ends this read, it is gone or wants the worker to end.
-                let _ = tokio::io::stdin().read(&mut byte).await;
+                let _ = std::io::stdin().read(&mut [0]);
                 stop.send_replace(true);
             });
         }
@@ -99,8 +99,7 @@ pub fn worker(args: WorkerArgs) -> Result<()> {
         let name = args.name.unwrap_or_else(|| format!("worker-{}", Uuid::now_v7()));
         worker::run(settings, store.clone(), &name, stopped).await?;
         store.close().await;
-        // The thread that reads standard input would keep the runtime from ending.
-        std::process::exit(0)
+        Ok(())
     })
 }
 

@@ -54,12 +54,8 @@ pub fn run(args: TrainArgs) -> Result<()> {
     let work = tempfile::Builder::new().prefix(".training-").tempdir_in(parent)?;
     let stop = super::stop_on_interrupt()?;
     let data = read(&args.dataset, work.path(), &settings, &stop)?;
-    let plan = Plan {
-        recipe,
-        body: &body,
-        preprocessing: Preprocessing::default(),
-        features_dir: work.path().join("features"),
-    };
+    let plan =
+        Plan { recipe, body: &body, preprocessing: Preprocessing::default(), features_dir: work.path().join("features") };
     let mut bars = Bars::default();
     let trained = training::run(&plan, &data, &mut bars, &stop)?;
     bars.finish();
@@ -168,4 +164,3 @@ fn bar(template: &str) -> ProgressBar {
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::no_length().with_style(style)
 }
-

@@ -47,7 +47,12 @@ pub fn run(args: WeightsArgs) -> Result<()> {
         Command::Import { file, settings } => {
             let settings = settings.resolve()?;
             let imported = weights::import(&file, &settings.backbone())?;
-            println!("{} in {}, SHA-256 of the tensors {}", imported.backbone_id, settings.backbone().display(), imported.sha256);
+            println!(
+                "{} in {}, SHA-256 of the tensors {}",
+                imported.backbone_id,
+                settings.backbone().display(),
+                imported.sha256
+            );
         }
     }
     Ok(())

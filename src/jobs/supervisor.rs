@@ -92,14 +92,18 @@ impl Supervisor {
         let mut command = Command::new(&self.program);
         command.args(["worker", "--supervised", "--name", name, "--config"]).arg(file);
         // In the file already, and a variable would come before it.
-        ENVIRONMENT.iter().for_each(|variable| drop(command.env_remove(variable)));
+        for variable in ENVIRONMENT {
+            command.env_remove(variable);
+        }
         command.stdin(Stdio::piped()).stdout(Stdio::null()).kill_on_drop(true).spawn()
     }
 
     /// Gives back what the worker was at; a lease would also run out by itself, later.
     async fn release(&self, name: &str, reason: &str) {
         match self.store.release_worker(name, reason, self.settings.max_attempts).await {
-            Ok(settled) => settled.iter().for_each(|(job, state)| tracing::warn!(%job, ?state, reason, "a job lost its worker")),
+            Ok(settled) => {
+                settled.iter().for_each(|(job, state)| tracing::warn!(%job, ?state, reason, "a job lost its worker"))
+            }
             Err(error) => tracing::error!(worker = name, %error, "a lost worker's jobs wait for their lease to run out"),
         }
     }

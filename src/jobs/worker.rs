@@ -67,13 +67,8 @@ pub async fn run(
     tracing::info!(worker, "worker ready");
     while !*shutdown.borrow() {
         let lease = Uuid::new_v4();
-        let claim = Claim {
-            worker,
-            lease,
-            now: store::now(),
-            lease_ms: settings.lease_ms(),
-            max_attempts: settings.max_attempts,
-        };
+        let claim =
+            Claim { worker, lease, now: store::now(), lease_ms: settings.lease_ms(), max_attempts: settings.max_attempts };
         match store.claim(&claim).await? {
             Some(job) => run_job(&settings, &store, &body, &job, lease, shutdown.clone()).await?,
             None => {

@@ -59,9 +59,8 @@ fn events_miss_nothing_on_reconnect() {
     let last = first.last().unwrap().0;
     let rest = server.events(&id, last, |_, _| false);
     let all = server.events(&id, 0, |_, _| false);
-    let lasting = |events: &[(u64, String, Value)]| {
-        events.iter().filter(|(_, kind, _)| kind != "progress").cloned().collect::<Vec<_>>()
-    };
+    let lasting =
+        |events: &[(u64, String, Value)]| events.iter().filter(|(_, kind, _)| kind != "progress").cloned().collect::<Vec<_>>();
     assert_eq!([lasting(&first), lasting(&rest)].concat(), lasting(&all));
     assert!(rest.iter().all(|(seq, _, _)| *seq > last));
     let kinds = |wanted: &str| all.iter().filter(|(_, kind, _)| kind == wanted).count();

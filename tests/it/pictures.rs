@@ -47,8 +47,7 @@ pub fn tar(entries: &[(String, Vec<u8>)]) -> Vec<u8> {
 /// `Class/picture` entries: `each` PNGs of each of `classes` classes, named red, green, blue, yellow.
 pub fn entries(classes: usize, each: usize) -> Vec<(String, Vec<u8>)> {
     let names = ["red", "green", "blue", "yellow"];
-    let picture = |(class, n): (usize, usize)| {
-        (format!("toys/{}/{n:02}.png", names[class]), encoded(class, n, ImageFormat::Png))
-    };
+    let picture =
+        |(class, n): (usize, usize)| (format!("toys/{}/{n:02}.png", names[class]), encoded(class, n, ImageFormat::Png));
     (0..classes).flat_map(|class| (0..each).map(move |n| (class, n))).map(picture).collect()
 }

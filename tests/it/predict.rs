@@ -16,7 +16,9 @@ pub fn parity(server: &Server, dataset: &str, model: &str, tolerance: f64) {
         let answer = server.post(&format!("{model}/predict"), &picture.content_type, &picture.body).expect(200);
         let prediction = &answer["predictions"][0];
         assert_eq!(prediction["label"], stored["predicted"], "{stored}");
-        for (class, probability) in report["classes"].as_array().unwrap().iter().zip(stored["probabilities"].as_array().unwrap()) {
+        for (class, probability) in
+            report["classes"].as_array().unwrap().iter().zip(stored["probabilities"].as_array().unwrap())
+        {
             let served = prediction["probabilities"][class.as_str().unwrap()].as_f64().unwrap();
             assert!((served - probability.as_f64().unwrap()).abs() <= tolerance, "{class}: {served} for {stored}");
         }
@@ -46,7 +48,8 @@ fn pictures_come_as_bodies_parts_or_json_and_models_survive_a_restart() {
     assert_eq!(probabilities.len(), 3);
     assert!((probabilities.values().map(|p| p.as_f64().unwrap()).sum::<f64>() - 1.0).abs() < 1e-5);
 
-    let parts = server.post_files("/v1/models/toys/predict?top_k=1", &[("a.png", &picture), ("b.jpg", &encoded(1, 4, ImageFormat::Jpeg))]);
+    let parts = server
+        .post_files("/v1/models/toys/predict?top_k=1", &[("a.png", &picture), ("b.jpg", &encoded(1, 4, ImageFormat::Jpeg))]);
     let parts = parts.expect(200);
     assert_eq!(parts["predictions"].as_array().unwrap().len(), 2);
     assert_eq!(parts["predictions"][1]["label"], "green");

@@ -13,10 +13,8 @@ const PATIENCE: Duration = Duration::from_secs(240);
 
 /// The backbone's weights.
 pub fn weights() -> PathBuf {
-    let path = std::env::var_os("TOPGRAFT_TEST_WEIGHTS").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("data/weights/vgg16.safetensors"),
-        PathBuf::from,
-    );
+    let path = std::env::var_os("TOPGRAFT_TEST_WEIGHTS")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("data/weights/vgg16.safetensors"), PathBuf::from);
     assert!(path.exists(), "no ImageNet weights in {}: run the tests with `make test`", path.display());
     path
 }

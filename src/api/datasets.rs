@@ -1,0 +1,211 @@
+//! Data sets: upload, look at, delete.
+
+mod images;
+mod ingestor;
+mod received;
+mod upload;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use uuid::Uuid;
+
+use super::extract::{Json, List, PageQuery, Path, Query};
+use super::{ApiError, AppState, Problem};
+use crate::dataset::{ClassCount, Rejected};
+use crate::names::Name;
+use crate::store::{Dataset, DatasetState, Failure, Rejection};
+
+pub(super) use ingestor::Ingestor;
+
+/// The most rejections that a data set's own answer holds.
+const REJECTED_SHOWN: u32 = 1_000;
+
+/// The routes.
+pub(super) fn router() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(upload::upload, list))
+        .routes(routes!(show, delete))
+        .routes(routes!(images::list))
+        .routes(routes!(images::show))
+        .routes(routes!(rejected))
+}
+
+/// A data set.
+#[derive(Debug, Serialize, ToSchema)]
+struct DatasetBody {
+    id: Uuid,
+    #[schema(value_type = String)]
+    name: Name,
+    state: DatasetState,
+    /// Accepted pictures.
+    images: u64,
+    /// Sorted; a class's number is its place here.
+    classes: Vec<ClassBody>,
+    /// The first 1,000 entries that weren't taken; absent in lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rejected: Option<Vec<RejectedBody>>,
+    /// How many entries weren't taken.
+    rejected_total: u64,
+    /// How far its reading has come, while that goes on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    progress: Option<IngestionBody>,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<Failure>,
+    /// Length of the uploaded archive.
+    bytes: u64,
+    /// SHA-256 of the uploaded archive, to compare with the sender's.
+    archive_sha256: Option<String>,
+    /// SHA-256 over class names and pictures, once it is ready: equal for equal content, however it was packed.
+    content_sha256: Option<String>,
+    created_at: DateTime<Utc>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    finished_at: Option<DateTime<Utc>>,
+}
+
+/// A class of a data set.
+#[derive(Debug, Serialize, ToSchema)]
+struct ClassBody {
+    name: String,
+    /// Its pictures.
+    images: u64,
+}
+
+/// An entry that wasn't taken.
+#[derive(Debug, Serialize, ToSchema)]
+struct RejectedBody {
+    /// Where it was in the archive.
+    path: String,
+    /// Why.
+    reason: String,
+}
+
+/// How far the reading of an archive has come.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+struct IngestionBody {
+    /// Pictures accepted so far.
+    accepted: u64,
+    /// Entries rejected so far.
+    rejected: u64,
+    /// The part of the archive that has been dealt with, 0 to 1.
+    fraction: f64,
+}
+
+impl DatasetBody {
+    /// The data set as a list shows it.
+    fn of(dataset: Dataset) -> Self {
+        let class = |class: ClassCount| ClassBody { name: class.name, images: class.images };
+        Self {
+            id: dataset.id,
+            name: dataset.name,
+            state: dataset.state,
+            images: dataset.images,
+            classes: dataset.classes.into_iter().map(class).collect(),
+            rejected: None,
+            rejected_total: dataset.rejected,
+            progress: None,
+            error: dataset.error,
+            bytes: dataset.bytes,
+            archive_sha256: dataset.archive_sha256,
+            content_sha256: dataset.content_sha256,
+            created_at: dataset.created_at,
+            finished_at: dataset.finished_at,
+        }
+    }
+}
+
+impl From<Rejected> for RejectedBody {
+    fn from(rejected: Rejected) -> Self {
+        Self { path: rejected.path, reason: rejected.reason }
+    }
+}
+
+/// List datasets, newest first
+#[utoipa::path(
+    get,
+    path = "/v1/datasets",
+    tag = "datasets",
+    params(PageQuery),
+    responses((status = OK, body = List<DatasetBody>)),
+)]
+async fn list(State(state): State<AppState>, Query(query): Query<PageQuery>) -> Result<Json<List<DatasetBody>>, ApiError> {
+    let datasets = state.store.datasets(query.cursor()?, query.limit()?).await?;
+    let body = |dataset: Dataset| {
+        let progress = state.ingestor.progress(dataset.id);
+        DatasetBody { progress, ..DatasetBody::of(dataset) }
+    };
+    Ok(Json(List::new(datasets, |dataset| dataset.id.to_string(), body)))
+}
+
+/// Show a dataset
+#[utoipa::path(
+    get,
+    path = "/v1/datasets/{id}",
+    tag = "datasets",
+    params(("id" = String, Path, description = "The dataset's id or name")),
+    responses(
+        (status = OK, body = DatasetBody),
+        (status = NOT_FOUND, body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+async fn show(State(state): State<AppState>, Path(id): Path<String>) -> Result<Json<DatasetBody>, ApiError> {
+    let dataset = state.store.dataset(&id).await?;
+    let rejections = state.store.rejections(dataset.id, None, REJECTED_SHOWN).await?.items;
+    let rejected = rejections.into_iter().map(|rejection| rejection.rejected.into()).collect();
+    let progress = state.ingestor.progress(dataset.id);
+    Ok(Json(DatasetBody { rejected: Some(rejected), progress, ..DatasetBody::of(dataset) }))
+}
+
+/// Delete a dataset
+///
+/// Finished jobs and published models go on showing its name. Refused while it is being read and while unfinished jobs need
+/// it.
+#[utoipa::path(
+    delete,
+    path = "/v1/datasets/{id}",
+    tag = "datasets",
+    params(("id" = String, Path, description = "The dataset's id or name")),
+    responses(
+        (status = NO_CONTENT),
+        (status = NOT_FOUND, body = Problem, content_type = "application/problem+json"),
+        (status = CONFLICT, body = Problem, content_type = "application/problem+json", description = "It is needed"),
+    ),
+)]
+async fn delete(State(state): State<AppState>, Path(id): Path<String>) -> Result<StatusCode, ApiError> {
+    let id = state.store.dataset(&id).await?.id;
+    state.store.delete_dataset(id).await?;
+    // From here on nothing refers to the files. Should this fail, the next start removes them.
+    if let Err(error) = tokio::fs::remove_dir_all(state.settings.dataset_dir(id)).await
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        tracing::warn!(dataset = %id, %error, "the deleted dataset's folder is left over");
+    }
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// List what wasn't taken from the archive, in its order
+#[utoipa::path(
+    get,
+    path = "/v1/datasets/{id}/rejected",
+    tag = "datasets",
+    params(("id" = String, Path, description = "The dataset's id or name"), PageQuery),
+    responses(
+        (status = OK, body = List<RejectedBody>),
+        (status = NOT_FOUND, body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+async fn rejected(
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+    Query(query): Query<PageQuery>,
+) -> Result<Json<List<RejectedBody>>, ApiError> {
+    let dataset = state.store.dataset(&id).await?;
+    let page = state.store.rejections(dataset.id, query.cursor()?, query.limit()?).await?;
+    let body = |rejection: Rejection| rejection.rejected.into();
+    Ok(Json(List::new(page, |rejection| rejection.number.to_string(), body)))
+}

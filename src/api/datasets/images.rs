@@ -1,0 +1,129 @@
+//! A data set's pictures: the list, and each as it was sent.
+
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::api::extract::{Json, List, PageQuery, Path, Query};
+use crate::api::{ApiError, AppState, Problem};
+use crate::dataset::pack::Pack;
+use crate::store::Image;
+
+/// A picture of a data set.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ImageBody {
+    /// Its number: its place in the order of class and path, from 0.
+    image: u64,
+    /// Where it was in the archive.
+    path: String,
+    /// Its class.
+    label: String,
+    /// The encoding, such as `jpeg`.
+    format: &'static str,
+    /// In pixels, upright.
+    width: u32,
+    /// In pixels, upright.
+    height: u32,
+    /// Length of the encoded picture.
+    bytes: u64,
+    /// SHA-256 of the encoded picture.
+    sha256: String,
+}
+
+impl From<Image> for ImageBody {
+    fn from(image: Image) -> Self {
+        let record = image.record;
+        Self {
+            image: image.number,
+            path: record.path,
+            label: image.class,
+            format: record.format.as_str(),
+            width: record.width,
+            height: record.height,
+            bytes: record.bytes,
+            sha256: record.sha256,
+        }
+    }
+}
+
+/// Which pictures to list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ImageQuery {
+    /// Those of this class.
+    label: Option<String>,
+    /// Most items to answer with, 1 to 500.
+    #[param(default = 50, minimum = 1, maximum = 500)]
+    limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// List a dataset's pictures
+#[utoipa::path(
+    get,
+    path = "/v1/datasets/{id}/images",
+    operation_id = "list_images",
+    tag = "datasets",
+    params(("id" = String, Path, description = "The dataset's id or name"), ImageQuery),
+    responses(
+        (status = OK, body = List<ImageBody>),
+        (status = NOT_FOUND, body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn list(
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+    Query(query): Query<ImageQuery>,
+) -> Result<Json<List<ImageBody>>, ApiError> {
+    let page = PageQuery { limit: query.limit, cursor: query.cursor };
+    let dataset = state.store.dataset(&id).await?;
+    let images = state.store.images(dataset.id, query.label.as_deref(), page.cursor()?, page.limit()?).await?;
+    Ok(Json(List::new(images, |image| image.number.to_string(), ImageBody::from)))
+}
+
+/// A picture as it was sent
+#[utoipa::path(
+    get,
+    path = "/v1/datasets/{id}/images/{image}",
+    operation_id = "show_image",
+    tag = "datasets",
+    params(
+        ("id" = String, Path, description = "The dataset's id or name"),
+        ("image" = u64, Path, description = "The picture's number"),
+    ),
+    responses(
+        (status = OK, body = Vec<u8>, content_type = "image/*"),
+        (status = NOT_MODIFIED, description = "The client's copy is right"),
+        (status = NOT_FOUND, body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn show(
+    State(state): State<AppState>,
+    Path((id, number)): Path<(String, u64)>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let dataset = state.store.dataset(&id).await?;
+    let record = state.store.image(dataset.id, number).await?.record;
+    let etag = format!("\"{}\"", record.sha256);
+    // An id's pictures never change; a name may come to mean another data set.
+    let is_id = dataset.id.to_string() == id;
+    let caching = if is_id { "public, max-age=31536000, immutable" } else { "no-cache" };
+    let always = [
+        (header::CACHE_CONTROL, caching),
+        (header::ETAG, etag.as_str()),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        // Whatever a sender hid in a picture, a browser shows it as nothing but a picture.
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    ];
+    if headers.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == etag.as_bytes()) {
+        return Ok((StatusCode::NOT_MODIFIED, always).into_response());
+    }
+    let pack = state.settings.pack(dataset.id);
+    let read = move || Pack::open(&pack)?.read(record.offset, record.bytes);
+    let bytes = tokio::task::spawn_blocking(read).await.map_err(ApiError::internal)?.map_err(ApiError::internal)?;
+    Ok((always, [(header::CONTENT_TYPE, record.format.media_type())], bytes).into_response())
+}

@@ -1,0 +1,202 @@
+//! `POST /v1/datasets`: an archive comes in, and nothing shows of it until it is whole.
+
+use std::path::Path;
+
+use axum::body::Body;
+use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use futures_util::TryStreamExt;
+use serde::Deserialize;
+use utoipa::IntoParams;
+use uuid::Uuid;
+
+use super::DatasetBody;
+use super::received::{Received, Receiving};
+use crate::api::extract::{Json, Query};
+use crate::api::{ApiError, AppState, Problem};
+use crate::dataset::archive;
+use crate::names::Name;
+use crate::store::{Conflict, Dataset, Missing, NewDataset, StoreError};
+
+/// What to call the data set.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct UploadQuery {
+    /// A name that no other data set has: 1 to 64 of `a-z A-Z 0-9 - _ .`, beginning with a letter or digit. If not given,
+    /// the uploaded file's name, or one made up from the id.
+    name: Option<String>,
+}
+
+/// Upload a dataset
+///
+/// The body is a zip, tar, tar.gz or tar.zst with a folder of pictures for each class, or a form with such a file. What it is
+/// shows from its content. The answer comes when the archive has arrived whole; reading it goes on in the background: look
+/// at the dataset until its state is `ready` or `failed`.
+#[utoipa::path(
+    post,
+    path = "/v1/datasets",
+    tag = "datasets",
+    params(UploadQuery),
+    request_body(content(
+        (Vec<u8> = "application/zip"),
+        (Vec<u8> = "application/x-tar"),
+        (Vec<u8> = "application/gzip"),
+        (Vec<u8> = "application/zstd"),
+        (Vec<u8> = "application/octet-stream"),
+        (String = "multipart/form-data"),
+    )),
+    responses(
+        (status = ACCEPTED, body = DatasetBody, headers(("location" = String, description = "The dataset"))),
+        (status = CONFLICT, body = Problem, content_type = "application/problem+json", description = "The name is taken"),
+        (status = PAYLOAD_TOO_LARGE, body = Problem, content_type = "application/problem+json"),
+        (status = UNPROCESSABLE_ENTITY, body = Problem, content_type = "application/problem+json",
+         description = "No archive that can be read"),
+    ),
+)]
+pub(super) async fn upload(
+    State(state): State<AppState>,
+    Query(query): Query<UploadQuery>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let parse = |name: String| name.parse::<Name>().map_err(|error| ApiError::field("name", error.to_string()));
+    let name = query.name.map(parse).transpose()?;
+    if let Some(name) = &name {
+        // Better said before the archive has travelled; the insertion below is what decides.
+        refuse_taken(&state, name).await?;
+    }
+    let id = Uuid::now_v7();
+    let (received, file_name) = receive(&state, id, request).await?;
+    check(&state, &received).await?;
+    let name = match name {
+        Some(name) => name,
+        None => made_up(&state, file_name.as_deref(), id).await?,
+    };
+    // A task of its own: from here on the client's going away must not leave a file without a row or the reverse.
+    let entered = tokio::spawn(enter(state, received, id, name)).await.map_err(ApiError::internal)??;
+    let location = HeaderValue::try_from(format!("/v1/datasets/{id}")).map_err(ApiError::internal)?;
+    let body = DatasetBody { rejected: Some(Vec::new()), ..DatasetBody::of(entered) };
+    Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(body)).into_response())
+}
+
+async fn refuse_taken(state: &AppState, name: &Name) -> Result<(), ApiError> {
+    match state.store.dataset(name.as_str()).await {
+        Ok(_) => Err(StoreError::from(Conflict::DatasetNameTaken).into()),
+        Err(StoreError::NotFound(Missing::Dataset)) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The name when none was given: the file's, if it is one and free, else one from the id.
+async fn made_up(state: &AppState, file_name: Option<&str>, id: Uuid) -> Result<Name, ApiError> {
+    if let Some(name) = file_name.and_then(stem)
+        && refuse_taken(state, &name).await.is_ok()
+    {
+        return Ok(name);
+    }
+    // The end of a UUIDv7 is random; its beginning is the time, which uploads of the same minute share.
+    let digits = id.simple().to_string();
+    format!("dataset-{}", &digits[digits.len() - 8..]).parse().map_err(ApiError::internal)
+}
+
+/// A file's name without the folders and endings of archives, if that is a name.
+fn stem(file_name: &str) -> Option<Name> {
+    let file = file_name.rsplit(['/', '\\']).next()?;
+    let endings = [".tar.gz", ".tar.zst", ".tgz", ".tzst", ".tar", ".zip", ".gz", ".zst"];
+    let stem = endings.iter().find_map(|ending| file.strip_suffix(ending)).unwrap_or(file);
+    stem.parse().ok()
+}
+
+/// Writes the archive to disk as it comes. With a form, the first file's name too.
+async fn receive(state: &AppState, id: Uuid, mut request: Request) -> Result<(Received, Option<String>), ApiError> {
+    let part = state.settings.uploads_dir().join(format!("{id}.part"));
+    let limit = state.settings.max_upload_bytes;
+    if let Some(length) = content_length(&request)
+        && length > limit.saturating_add(FORM_OVERHEAD)
+    {
+        return Err(ApiError::too_large("the archive", limit));
+    }
+    let media_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if media_type.trim_start().to_ascii_lowercase().starts_with("multipart/") {
+        // The file itself is counted below.
+        DefaultBodyLimit::disable().apply(&mut request);
+        return from_form(Multipart::from_request(request, &()).await?, &part, limit).await;
+    }
+    let mut receiving = Receiving::begin(part, limit).await?;
+    from_body(request.into_body(), &mut receiving).await?;
+    Ok((receiving.end().await?, None))
+}
+
+/// What a form may add to its file.
+const FORM_OVERHEAD: u64 = 64 << 10;
+
+fn content_length(request: &Request) -> Option<u64> {
+    request.headers().get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+async fn from_body(body: Body, receiving: &mut Receiving) -> Result<(), ApiError> {
+    let mut chunks = body.into_data_stream();
+    let broken = |error: axum::Error| {
+        let detail = format!("the upload broke off ({error}): send it again");
+        ApiError::new(StatusCode::BAD_REQUEST, "incomplete_body", detail)
+    };
+    while let Some(chunk) = chunks.try_next().await.map_err(broken)? {
+        receiving.write(&chunk).await?;
+    }
+    Ok(())
+}
+
+async fn from_form(mut form: Multipart, part: &Path, limit: u64) -> Result<(Received, Option<String>), ApiError> {
+    while let Some(mut field) = form.next_field().await? {
+        let Some(file_name) = field.file_name().map(str::to_owned) else { continue };
+        let mut receiving = Receiving::begin(part.to_owned(), limit).await?;
+        while let Some(chunk) = field.chunk().await? {
+            receiving.write(&chunk).await?;
+        }
+        return Ok((receiving.end().await?, Some(file_name)));
+    }
+    Err(ApiError::unprocessable("no_file", "the form has no file: add the archive as a file field"))
+}
+
+/// What shows of a broken archive without reading it all is said at once.
+async fn check(state: &AppState, received: &Received) -> Result<(), ApiError> {
+    let (path, limits) = (received.path().to_owned(), state.settings.dataset_limits());
+    tokio::task::spawn_blocking(move || archive::check(&path, &limits)).await.map_err(ApiError::internal)??;
+    Ok(())
+}
+
+async fn enter(state: AppState, received: Received, id: Uuid, name: Name) -> Result<Dataset, ApiError> {
+    let archive = state.settings.archive(id);
+    received.keep(&archive).await?;
+    let new = NewDataset { id, name, bytes: received.bytes, archive_sha256: received.sha256.clone() };
+    match state.store.insert_dataset(&new).await {
+        Ok(dataset) => {
+            state.ingestor.enqueue(id);
+            Ok(dataset)
+        }
+        Err(error) => {
+            // Should this fail, the next start removes it.
+            let _ = tokio::fs::remove_file(&archive).await;
+            Err(error.into())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_files_name_makes_a_name_if_it_can() {
+        for (file, name) in [
+            ("flowers17.tar.gz", Some("flowers17")),
+            ("C:\\pictures\\cats.and-dogs.zip", Some("cats.and-dogs")),
+            ("../../etc/passwd", Some("passwd")),
+            ("my pictures.zip", None),
+            (".zip", None),
+            ("", None),
+        ] {
+            assert_eq!(stem(file).as_ref().map(Name::as_str), name, "{file}");
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! Training jobs: submit, look at, cancel, follow.
+
+mod epochs;
+mod events;
+
+use axum::extract::State;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use uuid::Uuid;
+
+use super::extract::{Json, List, PageQuery, Path, Query};
+use super::{ApiError, AppState, Problem};
+use crate::jobs::JobState;
+use crate::names::Name;
+use crate::recipe::{Recipe, RecipeRequest};
+use crate::report::Progress;
+use crate::store::{Conflict, DatasetName, DatasetState, Failure, Job, JobFilter, NewJob, StoreError};
+
+/// The routes.
+pub(super) fn router() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(submit, list))
+        .routes(routes!(show))
+        .routes(routes!(cancel))
+        .routes(routes!(epochs::epochs))
+        .routes(routes!(events::events))
+}
+
+/// What to train.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct JobRequest {
+    /// Id or name of the data set to train on.
+    #[schema(example = "flowers17")]
+    dataset: String,
+    /// The model whose next version the job publishes: 1 to 64 of `a-z A-Z 0-9 - _ .`, beginning with a letter or digit.
+    #[schema(example = "flowers")]
+    model: String,
+    /// How to train; whatever is left out comes from the preset.
+    #[serde(default)]
+    recipe: RecipeRequest,
+}
+
+/// A job.
+#[derive(Debug, Serialize, ToSchema)]
+struct JobBody {
+    id: Uuid,
+    state: JobState,
+    /// What it trains on.
+    dataset: DatasetName,
+    /// What it publishes.
+    model: JobModel,
+    /// How it trains, whole.
+    recipe: Recipe,
+    /// How far it is; null until it runs.
+    progress: Option<Progress>,
+    /// How often it has been started.
+    attempts: u32,
+    /// Whether it stops as soon as its worker hears of it.
+    cancel_requested: bool,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<Failure>,
+    created_at: DateTime<Utc>,
+    /// When it was last started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    started_at: Option<DateTime<Utc>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    finished_at: Option<DateTime<Utc>>,
+}
+
+/// What a job publishes.
+#[derive(Debug, Serialize, ToSchema)]
+struct JobModel {
+    /// The model's name.
+    #[schema(value_type = String)]
+    name: Name,
+    /// The version, once it is published.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<i64>,
+}
+
+impl From<Job> for JobBody {
+    fn from(job: Job) -> Self {
+        // While the job runs its version is reserved at most: nobody can use it yet.
+        let version = job.version.filter(|_| job.state == JobState::Succeeded);
+        Self {
+            id: job.id,
+            state: job.state,
+            dataset: job.dataset,
+            model: JobModel { name: job.model, version },
+            recipe: job.recipe,
+            progress: job.progress,
+            attempts: job.attempts,
+            cancel_requested: job.cancel_requested,
+            error: job.error,
+            created_at: job.created_at,
+            started_at: job.started_at,
+            finished_at: job.finished_at,
+        }
+    }
+}
+
+/// Which jobs to list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct JobQuery {
+    /// Those in this state.
+    state: Option<JobState>,
+    /// Those that publish this model.
+    model: Option<String>,
+    /// Most items to answer with, 1 to 500.
+    #[param(default = 50, minimum = 1, maximum = 500)]
+    limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// Submit a job
+#[utoipa::path(
+    post,
+    path = "/v1/jobs",
+    tag = "jobs",
+    request_body = JobRequest,
+    responses(
+        (status = ACCEPTED, body = JobBody, description = "Queued", headers(("location" = String, description = "The job"))),
+        (status = NOT_FOUND, body = Problem, content_type = "application/problem+json", description = "No such dataset"),
+        (status = CONFLICT, body = Problem, content_type = "application/problem+json", description = "The dataset isn't ready"),
+        (status = UNPROCESSABLE_ENTITY, body = Problem, content_type = "application/problem+json",
+         description = "Fields that must change"),
+    ),
+)]
+async fn submit(State(state): State<AppState>, Json(request): Json<JobRequest>) -> Result<Response, ApiError> {
+    let model: Name = request.model.parse().map_err(|error| ApiError::field("model", format!("{error}")))?;
+    let recipe = request.recipe.resolve()?;
+    let dataset = state.store.dataset(&request.dataset).await?;
+    match dataset.state {
+        DatasetState::Ready => {}
+        DatasetState::Ingesting => return Err(StoreError::from(Conflict::DatasetIngesting).into()),
+        DatasetState::Failed => return Err(StoreError::from(Conflict::DatasetFailed).into()),
+    }
+    // A split always leaves both sides one picture of a class that has two, which ingestion sees to; looked at again here
+    // because a job that can't be split would fail only after it had waited.
+    if let Some(small) = dataset.classes.iter().find(|class| class.images < crate::dataset::MIN_PER_CLASS as u64) {
+        let message = format!("has the class {:?} with {} pictures: at least 2 are needed", small.name, small.images);
+        return Err(ApiError::field("dataset", message));
+    }
+    let job = state.store.insert_job(&NewJob { id: Uuid::now_v7(), dataset: dataset.id, model, recipe }).await?;
+    let location = HeaderValue::try_from(format!("/v1/jobs/{}", job.id)).map_err(ApiError::internal)?;
+    Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(JobBody::from(job))).into_response())
+}
+
+/// List jobs, newest first
+#[utoipa::path(
+    get,
+    path = "/v1/jobs",
+    tag = "jobs",
+    params(JobQuery),
+    responses((status = OK, body = List<JobBody>)),
+)]
+async fn list(State(state): State<AppState>, Query(query): Query<JobQuery>) -> Result<Json<List<JobBody>>, ApiError> {
+    let model = query.model.as_deref().map(str::parse).transpose();
+    let model = model.map_err(|error: crate::names::InvalidName| ApiError::field("model", error.to_string()))?;
+    let page = PageQuery { limit: query.limit, cursor: query.cursor };
+    let jobs = state.store.jobs(&JobFilter { state: query.state, model }, page.cursor()?, page.limit()?).await?;
+    Ok(Json(List::new(jobs, |job| job.id.to_string(), JobBody::from)))
+}
+
+/// Show a job
+#[utoipa::path(
+    get,
+    path = "/v1/jobs/{id}",
+    tag = "jobs",
+    params(("id" = Uuid, Path, description = "The job's id")),
+    responses(
+        (status = OK, body = JobBody),
+        (status = NOT_FOUND, body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+async fn show(State(state): State<AppState>, Path(id): Path<Uuid>) -> Result<Json<JobBody>, ApiError> {
+    Ok(Json(state.store.job(id).await?.into()))
+}
+
+/// Cancel a job
+///
+/// One that waits is cancelled at once, one that runs as soon as its worker hears of it, within seconds.
+#[utoipa::path(
+    post,
+    path = "/v1/jobs/{id}/cancel",
+    tag = "jobs",
+    params(("id" = Uuid, Path, description = "The job's id")),
+    responses(
+        (status = OK, body = JobBody, description = "The job as it is now"),
+        (status = NOT_FOUND, body = Problem, content_type = "application/problem+json"),
+        (status = CONFLICT, body = Problem, content_type = "application/problem+json", description = "It is over"),
+    ),
+)]
+async fn cancel(State(state): State<AppState>, Path(id): Path<Uuid>) -> Result<Json<JobBody>, ApiError> {
+    Ok(Json(state.store.request_cancel(id).await?.into()))
+}

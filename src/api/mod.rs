@@ -1,0 +1,146 @@
+//! The HTTP surface. axum lives here only: a file a resource, with its DTOs and handlers; each exports `router()`, and this
+//! file only merges them.
+
+mod datasets;
+mod error;
+mod extract;
+mod health;
+mod jobs;
+mod models;
+mod openapi;
+mod predict;
+mod reports;
+mod trace;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::{Method, StatusCode, Uri};
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::get;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_swagger_ui::SwaggerUi;
+
+pub use error::{ApiError, Problem};
+pub use openapi::{openapi, openapi_json};
+
+use crate::config::Settings;
+use crate::inference::Predictor;
+use crate::jobs::WorkerHealth;
+use crate::store::Store;
+use datasets::Ingestor;
+
+/// What the handlers need; clones share it.
+#[derive(Debug, Clone)]
+pub struct AppState {
+    /// Limits and paths.
+    pub settings: Arc<Settings>,
+    /// The database.
+    pub store: Store,
+    /// The engine that classifies pictures.
+    pub predictor: Predictor,
+    /// How the worker processes fare.
+    pub workers: WorkerHealth,
+    ingestor: Ingestor,
+    /// Cancelled when the server stops: streams that would never end then do.
+    stopping: CancellationToken,
+}
+
+impl AppState {
+    /// Puts the parts together.
+    #[must_use]
+    pub fn new(settings: Arc<Settings>, store: Store, predictor: Predictor, workers: WorkerHealth) -> Self {
+        let ingestor = Ingestor::new(settings.clone(), store.clone());
+        Self { settings, store, predictor, workers, ingestor, stopping: CancellationToken::new() }
+    }
+}
+
+/// Serves until `shutdown` is over, then lets requests in flight finish, for as long as the settings allow.
+///
+/// At the start, data sets whose ingestion was interrupted are taken up again.
+///
+/// # Errors
+/// The listener's; a database or folder that can't be used at the start.
+pub async fn serve(
+    listener: TcpListener,
+    state: AppState,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), ServeError> {
+    state.ingestor.recover().await?;
+    let stopping = state.stopping.clone();
+    let drain = Duration::from_secs(u64::from(state.settings.drain_seconds));
+    let ingestor = state.ingestor.clone();
+    let signal = {
+        let stopping = stopping.clone();
+        async move {
+            shutdown.await;
+            stopping.cancel();
+        }
+    };
+    let server = axum::serve(listener, router(state)).with_graceful_shutdown(signal);
+    tokio::select! {
+        served = server => served?,
+        () = async { stopping.cancelled().await; tokio::time::sleep(drain).await } => {
+            tracing::warn!(seconds = drain.as_secs(), "requests were still in flight and are cut off");
+        }
+    }
+    ingestor.stop().await;
+    Ok(())
+}
+
+/// Why the server can't serve.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The network or the file system refused.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// The database refused.
+    #[error(transparent)]
+    Store(#[from] crate::store::StoreError),
+}
+
+/// The routes of every resource, with what OpenAPI says of them.
+fn resources() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .merge(datasets::router())
+        .merge(jobs::router())
+        .merge(models::router())
+        .merge(reports::router())
+        .merge(predict::router())
+        .merge(health::router())
+}
+
+fn router(state: AppState) -> Router {
+    let max_request = state.settings.max_request_bytes;
+    let (resources, _) = resources().split_for_parts();
+    resources
+        .merge(SwaggerUi::new("/docs").url("/openapi.json", openapi()))
+        .route("/", get(|| async { Redirect::temporary("/docs") }))
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(DefaultBodyLimit::max(max_request))
+        .layer(CatchPanicLayer::custom(|panic: Box<dyn std::any::Any + Send>| panicked(&*panic)))
+        .layer(axum::middleware::from_fn(trace::trace))
+        .with_state(state)
+}
+
+async fn not_found(uri: Uri) -> ApiError {
+    let detail = format!("nothing is at {}: /docs lists the addresses that there are", uri.path());
+    ApiError::new(StatusCode::NOT_FOUND, "not_found", detail)
+}
+
+async fn method_not_allowed(method: Method, uri: Uri) -> ApiError {
+    let detail = format!("{} does not take {method}: the header `allow` lists what it takes", uri.path());
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
+}
+
+fn panicked(panic: &(dyn std::any::Any + Send)) -> Response {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    ApiError::internal(format_args!("a handler panicked: {}", text.unwrap_or("without a text"))).into_response()
+}

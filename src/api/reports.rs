@@ -1,0 +1,138 @@
+//! What a run found out: figures a class, the confusion matrix, the validation pictures' predictions. As JSON or as text.
+
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use uuid::Uuid;
+
+use super::extract::{Json, Path, Query, accepted};
+use super::models::model_name;
+use super::{ApiError, AppState, Problem};
+use crate::artifact::{self, ArtifactError};
+use crate::jobs::JobState;
+use crate::names::Name;
+use crate::report::Report;
+use crate::store::Want;
+
+/// The routes.
+pub(super) fn router() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().routes(routes!(of_model)).routes(routes!(of_version)).routes(routes!(of_job))
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum ReportFormat {
+    Json,
+    Text,
+}
+
+/// How to write a report.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct ReportQuery {
+    /// `json` or `text`; what `Accept` says if not given.
+    #[param(inline)]
+    format: Option<ReportFormat>,
+}
+
+/// The report on a model's default version
+///
+/// JSON, or text tables with `Accept: text/plain` or `?format=text`.
+#[utoipa::path(
+    get,
+    path = "/v1/models/{name}/report",
+    tag = "models",
+    params(("name" = String, Path, description = "The model's name"), ReportQuery),
+    responses(
+        (status = OK, content((Report = "application/json"), (String = "text/plain"))),
+        (status = NOT_FOUND, body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+async fn of_model(
+    State(state): State<AppState>,
+    Path(name): Path<String>,
+    Query(query): Query<ReportQuery>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let version = state.store.resolve(&model_name(&name)?, &Want::Default).await?;
+    answer(&state, &version.model, version.version, &query, &headers).await
+}
+
+/// The report on a version
+///
+/// JSON, or text tables with `Accept: text/plain` or `?format=text`.
+#[utoipa::path(
+    get,
+    path = "/v1/models/{name}/versions/{version}/report",
+    tag = "models",
+    params(
+        ("name" = String, Path, description = "The model's name"),
+        ("version" = i64, Path, description = "The version"),
+        ReportQuery,
+    ),
+    responses(
+        (status = OK, content((Report = "application/json"), (String = "text/plain"))),
+        (status = NOT_FOUND, body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+async fn of_version(
+    State(state): State<AppState>,
+    Path((name, version)): Path<(String, i64)>,
+    Query(query): Query<ReportQuery>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let version = state.store.resolve(&model_name(&name)?, &Want::Version(version)).await?;
+    answer(&state, &version.model, version.version, &query, &headers).await
+}
+
+/// The report of a job that succeeded
+///
+/// JSON, or text tables with `Accept: text/plain` or `?format=text`. While a job runs, its `report` events tell of the
+/// phases that are complete.
+#[utoipa::path(
+    get,
+    path = "/v1/jobs/{id}/report",
+    tag = "jobs",
+    params(("id" = Uuid, Path, description = "The job's id"), ReportQuery),
+    responses(
+        (status = OK, content((Report = "application/json"), (String = "text/plain"))),
+        (status = NOT_FOUND, body = Problem, content_type = "application/problem+json"),
+        (status = CONFLICT, body = Problem, content_type = "application/problem+json", description = "It hasn't succeeded"),
+    ),
+)]
+async fn of_job(
+    State(state): State<AppState>,
+    Path(id): Path<Uuid>,
+    Query(query): Query<ReportQuery>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let job = state.store.job(id).await?;
+    match (job.state, job.version) {
+        (JobState::Succeeded, Some(version)) => answer(&state, &job.model, version, &query, &headers).await,
+        (state, _) => {
+            let detail = format!("a job has a report once it has succeeded, and the state of this one is {state}");
+            Err(ApiError::new(StatusCode::CONFLICT, "no_report", detail))
+        }
+    }
+}
+
+async fn answer(
+    state: &AppState,
+    model: &Name,
+    version: i64,
+    query: &ReportQuery,
+    headers: &HeaderMap,
+) -> Result<Response, ApiError> {
+    let dir = state.settings.model_dir(model, version);
+    let read = move || -> Result<Report, ArtifactError> { artifact::report(&dir, &artifact::manifest(&dir)?) };
+    let report = tokio::task::spawn_blocking(read).await.map_err(ApiError::internal)??;
+    let accepts_text = accepted(headers, &["application/json", "text/plain"]) == "text/plain";
+    if query.format.map_or(accepts_text, |format| format == ReportFormat::Text) {
+        return Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], report.to_string()).into_response());
+    }
+    Ok(Json(report).into_response())
+}

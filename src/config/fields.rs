@@ -1,0 +1,111 @@
+//! The table of settings: each field's name, type, default and environment variable, once.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::LogFormat;
+
+/// Makes [`Settings`], its defaults, [`SettingsArgs`] and [`ENVIRONMENT`] from one table.
+macro_rules! settings {
+    (
+        given { $($(#[doc = $doc:literal])* $field:ident: $type:ty = $default:expr, $env:literal;)* }
+        optional { $($(#[doc = $odoc:literal])* $ofield:ident: $otype:ty, $oenv:literal;)* }
+    ) => {
+        /// Every limit and path.
+        #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct Settings {
+            $($(#[doc = $doc])* pub $field: $type,)*
+            $($(#[doc = $odoc])* #[serde(skip_serializing_if = "Option::is_none")] pub $ofield: Option<$otype>,)*
+        }
+
+        impl Default for Settings {
+            fn default() -> Self {
+                Self { $($field: $default,)* $($ofield: None,)* }
+            }
+        }
+
+        /// The settings as command-line flags, each also an environment variable; what is absent is left as it was.
+        #[derive(Debug, Clone, Default, clap::Args)]
+        #[command(next_help_heading = "Settings")]
+        pub struct SettingsArgs {
+            /// TOML file with settings.
+            #[arg(long, value_name = "FILE", env = "TOPGRAFT_CONFIG")]
+            pub config: Option<PathBuf>,
+            $($(#[doc = $doc])* #[arg(long, env = $env)] pub $field: Option<$type>,)*
+            $($(#[doc = $odoc])* #[arg(long, env = $oenv)] pub $ofield: Option<$otype>,)*
+        }
+
+        impl SettingsArgs {
+            /// `base` with what these flags and variables give in its place.
+            #[must_use]
+            pub fn overlay(self, base: Settings) -> Settings {
+                Settings {
+                    $($field: self.$field.unwrap_or(base.$field),)*
+                    $($ofield: self.$ofield.or(base.$ofield),)*
+                }
+            }
+        }
+
+        /// The environment variables that are read. A parent that hands its settings to a child as a file removes them
+        /// from the child's environment: there, they would come before the file.
+        pub const ENVIRONMENT: &[&str] = &["TOPGRAFT_CONFIG", $($env,)* $($oenv,)*];
+    };
+}
+
+settings! {
+    given {
+        /// Address that the server listens on.
+        listen: SocketAddr = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)), "TOPGRAFT_LISTEN";
+        /// Folder of the database, data sets, models, caches and, unless given elsewhere, the backbone's weights.
+        data_dir: PathBuf = PathBuf::from("data"), "TOPGRAFT_DATA_DIR";
+        /// Worker processes that `serve` keeps running; 0 for none.
+        workers: u32 = 1, "TOPGRAFT_WORKERS";
+        /// Largest archive that may be uploaded, in bytes.
+        max_upload_bytes: u64 = 16 << 30, "TOPGRAFT_MAX_UPLOAD_BYTES";
+        /// Most entries of any kind in one archive.
+        max_entries: u64 = 200_000, "TOPGRAFT_MAX_ENTRIES";
+        /// Most bytes that may come out of one archive.
+        max_expanded_bytes: u64 = 32 << 30, "TOPGRAFT_MAX_EXPANDED_BYTES";
+        /// How many times its own size an archive may expand to, once 64 MiB came out of it.
+        max_expansion_ratio: u64 = 200, "TOPGRAFT_MAX_EXPANSION_RATIO";
+        /// Longest path in an archive, in bytes.
+        max_path_bytes: usize = 1024, "TOPGRAFT_MAX_PATH_BYTES";
+        /// Largest encoded picture, in bytes.
+        max_picture_bytes: u64 = 32 << 20, "TOPGRAFT_MAX_PICTURE_BYTES";
+        /// Most pixels of a picture.
+        max_picture_pixels: u64 = 64 << 20, "TOPGRAFT_MAX_PICTURE_PIXELS";
+        /// Archives that are read at the same time.
+        ingestions: u32 = 1, "TOPGRAFT_INGESTIONS";
+        /// Largest JSON request, in bytes; requests to classify pictures have their own limit.
+        max_request_bytes: usize = 1 << 20, "TOPGRAFT_MAX_REQUEST_BYTES";
+        /// Largest request to classify pictures, in bytes.
+        max_predict_bytes: usize = 128 << 20, "TOPGRAFT_MAX_PREDICT_BYTES";
+        /// Most pictures in one request to classify them.
+        max_predict_pictures: usize = 64, "TOPGRAFT_MAX_PREDICT_PICTURES";
+        /// Pictures that may wait to be classified; beyond it the answer is 429.
+        predict_queue: usize = 256, "TOPGRAFT_PREDICT_QUEUE";
+        /// Most pictures that go through the network together.
+        max_batch: usize = 16, "TOPGRAFT_MAX_BATCH";
+        /// Threads that decode pictures to classify.
+        decode_threads: usize = 2, "TOPGRAFT_DECODE_THREADS";
+        /// Bytes of loaded models that are kept in memory.
+        model_cache_bytes: u64 = 2 << 30, "TOPGRAFT_MODEL_CACHE_BYTES";
+        /// Seconds that a worker's claim on a job holds without a heartbeat.
+        lease_seconds: u32 = 30, "TOPGRAFT_LEASE_SECONDS";
+        /// How often a job is started before it counts as failed.
+        max_attempts: u32 = 3, "TOPGRAFT_MAX_ATTEMPTS";
+        /// Seconds that requests in flight are given when the server stops.
+        drain_seconds: u32 = 20, "TOPGRAFT_DRAIN_SECONDS";
+        /// How log lines look.
+        log_format: LogFormat = LogFormat::Text, "TOPGRAFT_LOG_FORMAT";
+    }
+    optional {
+        /// The backbone's weights; `weights/vgg16.safetensors` in the data folder if not given.
+        weights: PathBuf, "TOPGRAFT_WEIGHTS";
+        /// Threads of the network's arithmetic; the processors that there are if not given.
+        threads: u32, "TOPGRAFT_THREADS";
+    }
+}

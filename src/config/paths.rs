@@ -1,0 +1,64 @@
+//! Where everything lies. Only ids, checked names and numbers become part of a path.
+
+use std::path::PathBuf;
+
+use uuid::Uuid;
+
+use super::Settings;
+use crate::names::Name;
+
+impl Settings {
+    /// The database file.
+    #[must_use]
+    pub fn database(&self) -> PathBuf {
+        self.data_dir.join("topgraft.db")
+    }
+
+    /// A data set's folder.
+    #[must_use]
+    pub fn dataset_dir(&self, id: Uuid) -> PathBuf {
+        self.data_dir.join("datasets").join(id.to_string())
+    }
+
+    /// A data set's pictures, one after the other.
+    #[must_use]
+    pub fn pack(&self, id: Uuid) -> PathBuf {
+        self.dataset_dir(id).join("pictures.pack")
+    }
+
+    /// Archives on their way in.
+    #[must_use]
+    pub fn uploads_dir(&self) -> PathBuf {
+        self.data_dir.join("uploads")
+    }
+
+    /// A whole uploaded archive that waits to be read.
+    #[must_use]
+    pub fn archive(&self, id: Uuid) -> PathBuf {
+        self.uploads_dir().join(format!("{id}.archive"))
+    }
+
+    /// A published version's artifact.
+    #[must_use]
+    pub fn model_dir(&self, name: &Name, version: i64) -> PathBuf {
+        self.data_dir.join("models").join(name.as_str()).join(version.to_string())
+    }
+
+    /// Whatever can be computed again.
+    #[must_use]
+    pub fn cache_dir(&self) -> PathBuf {
+        self.data_dir.join("cache")
+    }
+
+    /// Bottleneck features, a folder a data set's content.
+    #[must_use]
+    pub fn features_dir(&self) -> PathBuf {
+        self.cache_dir().join("features")
+    }
+
+    /// The backbone's weights.
+    #[must_use]
+    pub fn backbone(&self) -> PathBuf {
+        self.weights.clone().unwrap_or_else(|| self.data_dir.join("weights").join("vgg16.safetensors"))
+    }
+}

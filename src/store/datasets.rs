@@ -1,0 +1,278 @@
+//! Data sets: one row each, and their classes, pictures and rejections, which appear together when ingestion is over.
+
+mod content;
+#[cfg(test)]
+mod tests;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+pub use content::{Image, Rejection};
+
+use super::jobs::Failure;
+use super::rows::{Cells, signed};
+use super::{Conflict, Missing, Page, Store, StoreError, Tx, now};
+use crate::dataset::{ClassCount, Ingested, Rejected};
+use crate::names::Name;
+
+/// What a data set is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DatasetState {
+    /// Its archive is being read.
+    Ingesting,
+    /// It can be trained on and never changes.
+    Ready,
+    /// Nothing usable was in the archive; its error says why.
+    Failed,
+}
+
+impl std::str::FromStr for DatasetState {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "ingesting" => Ok(Self::Ingesting),
+            "ready" => Ok(Self::Ready),
+            "failed" => Ok(Self::Failed),
+            other => Err(format!("{other:?} is no state of a dataset")),
+        }
+    }
+}
+
+/// A data set that is about to be read.
+#[derive(Debug, Clone)]
+pub struct NewDataset {
+    /// Its id, UUIDv7: their order is creation order.
+    pub id: Uuid,
+    /// Its name, which no other has.
+    pub name: Name,
+    /// Length of the uploaded archive.
+    pub bytes: u64,
+    /// The uploaded archive's SHA-256.
+    pub archive_sha256: String,
+}
+
+/// A data set.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Dataset {
+    /// Its id.
+    pub id: Uuid,
+    /// Its name.
+    pub name: Name,
+    /// What it is.
+    pub state: DatasetState,
+    /// Its accepted pictures.
+    pub images: u64,
+    /// Length of the uploaded archive.
+    pub bytes: u64,
+    /// The uploaded archive's SHA-256.
+    pub archive_sha256: Option<String>,
+    /// SHA-256 over classes and pictures, once it is ready.
+    pub content_sha256: Option<String>,
+    /// How many entries were rejected.
+    pub rejected: u64,
+    /// Why it failed.
+    pub error: Option<Failure>,
+    /// Class names in order, with their pictures; a class's number is its place here.
+    pub classes: Vec<ClassCount>,
+    /// When its archive had arrived.
+    pub created_at: DateTime<Utc>,
+    /// When ingestion was over.
+    pub finished_at: Option<DateTime<Utc>>,
+}
+
+fn dataset(row: &SqliteRow) -> Result<Dataset, StoreError> {
+    let row = Cells(row);
+    let error = row.get::<Option<String>>("error_code")?;
+    let message = row.get::<Option<String>>("error_message")?.unwrap_or_default();
+    Ok(Dataset {
+        id: row.id("id")?,
+        name: row.parsed("name")?,
+        state: row.parsed("state")?,
+        images: row.unsigned("images")?,
+        bytes: row.unsigned("bytes")?,
+        archive_sha256: row.get("archive_sha256")?,
+        content_sha256: row.get("content_sha256")?,
+        rejected: row.unsigned("rejected")?,
+        error: error.map(|code| Failure { code, message }),
+        classes: Vec::new(),
+        created_at: row.time("created_at")?,
+        finished_at: row.time_or_none("finished_at")?,
+    })
+}
+
+fn class(row: &SqliteRow) -> Result<ClassCount, StoreError> {
+    let row = Cells(row);
+    Ok(ClassCount { name: row.get("name")?, images: row.unsigned("images")? })
+}
+
+impl Store {
+    /// Enters a data set whose archive is there and is about to be read.
+    ///
+    /// # Errors
+    /// [`Conflict::DatasetNameTaken`].
+    pub async fn insert_dataset(&self, new: &NewDataset) -> Result<Dataset, StoreError> {
+        let mut tx = self.begin().await?;
+        let row = sqlx::query(
+            "insert into datasets (id, name, state, bytes, archive_sha256, created_at)
+             values ($1, $2, 'ingesting', $3, $4, $5) returning *",
+        )
+        .bind(new.id.to_string())
+        .bind(new.name.as_str())
+        .bind(signed(new.bytes))
+        .bind(&new.archive_sha256)
+        .bind(now())
+        .fetch_one(&mut *tx)
+        .await?;
+        let dataset = dataset(&row)?;
+        tx.commit().await?;
+        Ok(dataset)
+    }
+
+    /// Ingestion is over: classes, pictures and rejections appear, and the data set is ready.
+    ///
+    /// # Errors
+    /// [`Missing::Dataset`] if it isn't being ingested.
+    pub async fn finish_dataset(&self, id: Uuid, ingested: &Ingested) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        let updated = sqlx::query(
+            "update datasets set state = 'ready', images = $2, rejected = $3, content_sha256 = $4, finished_at = $5
+             where id = $1 and state = 'ingesting'",
+        )
+        .bind(id.to_string())
+        .bind(signed(ingested.images.len() as u64))
+        .bind(signed(ingested.rejected.len() as u64))
+        .bind(&ingested.content_sha256)
+        .bind(now())
+        .execute(&mut *tx)
+        .await?;
+        one(updated.rows_affected())?;
+        content::insert_classes(&mut tx, id, ingested).await?;
+        content::insert_images(&mut tx, id, &ingested.images).await?;
+        content::insert_rejections(&mut tx, id, &ingested.rejected).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Ingestion came to nothing.
+    ///
+    /// # Errors
+    /// [`Missing::Dataset`] if it isn't being ingested.
+    pub async fn fail_dataset(&self, id: Uuid, failure: &Failure, rejected: &[Rejected]) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        let updated = sqlx::query(
+            "update datasets set state = 'failed', error_code = $2, error_message = $3, rejected = $4, finished_at = $5
+             where id = $1 and state = 'ingesting'",
+        )
+        .bind(id.to_string())
+        .bind(&failure.code)
+        .bind(&failure.message)
+        .bind(signed(rejected.len() as u64))
+        .bind(now())
+        .execute(&mut *tx)
+        .await?;
+        one(updated.rows_affected())?;
+        content::insert_rejections(&mut tx, id, rejected).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// The data set with this id or, if there is none, with this name.
+    ///
+    /// # Errors
+    /// [`Missing::Dataset`].
+    pub async fn dataset(&self, id_or_name: &str) -> Result<Dataset, StoreError> {
+        let row = sqlx::query(
+            "select * from datasets where id = $1 or name = $1 order by case when id = $1 then 0 else 1 end limit 1",
+        )
+        .bind(id_or_name)
+        .fetch_optional(&self.read)
+        .await?
+        .ok_or(Missing::Dataset)?;
+        let mut dataset = dataset(&row)?;
+        let rows = sqlx::query("select name, images from dataset_classes where dataset_id = $1 order by class")
+            .bind(dataset.id.to_string())
+            .fetch_all(&self.read)
+            .await?;
+        dataset.classes = rows.iter().map(class).collect::<Result<_, _>>()?;
+        Ok(dataset)
+    }
+
+    /// Data sets, newest first, from before `before`.
+    ///
+    /// # Errors
+    /// The database's own.
+    pub async fn datasets(&self, before: Option<Uuid>, limit: u32) -> Result<Page<Dataset>, StoreError> {
+        let before = before.unwrap_or(Uuid::max()).to_string();
+        let rows = sqlx::query("select * from datasets where id < $1 order by id desc limit $2")
+            .bind(&before)
+            .bind(i64::from(limit) + 1)
+            .fetch_all(&self.read)
+            .await?;
+        let mut datasets = rows.iter().map(dataset).collect::<Result<Vec<_>, _>>()?;
+        let rows = sqlx::query(
+            "select c.dataset_id, c.name, c.images from dataset_classes c
+             join (select id from datasets where id < $1 order by id desc limit $2) d on d.id = c.dataset_id
+             order by c.dataset_id, c.class",
+        )
+        .bind(&before)
+        .bind(i64::from(limit) + 1)
+        .fetch_all(&self.read)
+        .await?;
+        for row in &rows {
+            let id = Cells(row).id("dataset_id")?;
+            if let Some(dataset) = datasets.iter_mut().find(|dataset| dataset.id == id) {
+                dataset.classes.push(class(row)?);
+            }
+        }
+        Ok(Page::of(datasets, limit))
+    }
+
+    /// Data sets whose ingestion isn't over, oldest first.
+    ///
+    /// # Errors
+    /// The database's own.
+    pub async fn ingesting_datasets(&self) -> Result<Vec<Dataset>, StoreError> {
+        let rows = sqlx::query("select * from datasets where state = 'ingesting' order by id").fetch_all(&self.read).await?;
+        rows.iter().map(dataset).collect()
+    }
+
+    /// Deletes a data set's rows. Finished jobs and published versions go on showing its name.
+    ///
+    /// # Errors
+    /// [`Missing::Dataset`]; [`Conflict::DatasetIngesting`]; [`Conflict::DatasetInUse`].
+    pub async fn delete_dataset(&self, id: Uuid) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        if state(&mut tx, id).await?.1 == DatasetState::Ingesting {
+            return Err(Conflict::DatasetIngesting.into());
+        }
+        let jobs: i64 = sqlx::query("select count(*) from jobs where dataset_id = $1 and state in ('queued', 'running')")
+            .bind(id.to_string())
+            .fetch_one(&mut *tx)
+            .await?
+            .try_get(0)?;
+        if jobs > 0 {
+            return Err(Conflict::DatasetInUse { jobs: jobs.unsigned_abs() }.into());
+        }
+        sqlx::query("delete from datasets where id = $1").bind(id.to_string()).execute(&mut *tx).await?;
+        Ok(tx.commit().await?)
+    }
+}
+
+/// A data set's name and state, as they are until the transaction ends.
+pub(super) async fn state(tx: &mut Tx, id: Uuid) -> Result<(Name, DatasetState), StoreError> {
+    let row = sqlx::query("select name, state from datasets where id = $1")
+        .bind(id.to_string())
+        .fetch_optional(&mut **tx)
+        .await?
+        .ok_or(Missing::Dataset)?;
+    let row = Cells(&row);
+    Ok((row.parsed("name")?, row.parsed("state")?))
+}
+
+fn one(rows: u64) -> Result<(), StoreError> {
+    if rows == 1 { Ok(()) } else { Err(Missing::Dataset.into()) }
+}

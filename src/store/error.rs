@@ -1,0 +1,149 @@
+//! What can go wrong, sorted by who has to act: the client (not found, conflict), the worker (lost lease), the operator.
+
+use crate::jobs::JobState;
+
+use super::DatasetState;
+
+/// Why the database didn't do it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// There is no such thing.
+    #[error(transparent)]
+    NotFound(#[from] Missing),
+    /// It is there, but not in a state that allows this.
+    #[error(transparent)]
+    Conflict(#[from] Conflict),
+    /// The worker's claim on the job no longer holds: somebody else has it, or it is over.
+    #[error("the claim on this job no longer holds")]
+    LostLease,
+    /// A row that this version can't read.
+    #[error("the database holds a {what} that can't be read: {detail}")]
+    Damaged {
+        /// Which column.
+        what: String,
+        /// What is wrong.
+        detail: String,
+    },
+    /// The database itself.
+    #[error("the database failed: {0}")]
+    Database(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// What isn't there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Missing {
+    /// A data set.
+    #[error("there is no such dataset")]
+    Dataset,
+    /// A class of a data set.
+    #[error("the dataset has no such class")]
+    Class,
+    /// A picture of a data set.
+    #[error("the dataset has no such image")]
+    Image,
+    /// A job.
+    #[error("there is no such job")]
+    Job,
+    /// A model.
+    #[error("there is no such model")]
+    Model,
+    /// A version of a model.
+    #[error("the model has no such version")]
+    Version,
+    /// An alias of a model.
+    #[error("the model has no such alias")]
+    Alias,
+}
+
+impl Missing {
+    /// The stable code, for programs.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Dataset => "dataset_not_found",
+            Self::Class => "class_not_found",
+            Self::Image => "image_not_found",
+            Self::Job => "job_not_found",
+            Self::Model => "model_not_found",
+            Self::Version => "version_not_found",
+            Self::Alias => "alias_not_found",
+        }
+    }
+}
+
+/// A state that doesn't allow it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Conflict {
+    /// Another data set has the name.
+    #[error("another dataset has this name: choose another, or delete that one")]
+    DatasetNameTaken,
+    /// The data set is still being read.
+    #[error("the dataset is still being read: wait until its state is ready or failed")]
+    DatasetIngesting,
+    /// The data set failed, so nothing can be learnt from it.
+    #[error("the dataset failed and can't be trained on: its error says what to change; upload it again")]
+    DatasetFailed,
+    /// Unfinished jobs need the data set.
+    #[error("{jobs} unfinished jobs need this dataset: cancel them or wait for them")]
+    DatasetInUse {
+        /// How many.
+        jobs: u64,
+    },
+    /// The job is over.
+    #[error("the job is over: its state is {0}")]
+    JobFinished(JobState),
+}
+
+impl Conflict {
+    /// The stable code, for programs.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::DatasetNameTaken => "dataset_name_taken",
+            Self::DatasetIngesting => "dataset_ingesting",
+            Self::DatasetFailed => "dataset_failed",
+            Self::DatasetInUse { .. } => "dataset_in_use",
+            Self::JobFinished(_) => "job_finished",
+        }
+    }
+
+    /// Why a data set in this state can't be used; `None` if it can.
+    pub(super) const fn of_dataset(state: DatasetState) -> Option<Self> {
+        match state {
+            DatasetState::Ready => None,
+            DatasetState::Ingesting => Some(Self::DatasetIngesting),
+            DatasetState::Failed => Some(Self::DatasetFailed),
+        }
+    }
+}
+
+impl StoreError {
+    pub(super) fn database(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Database(error.into())
+    }
+
+    pub(super) fn damaged(what: impl Into<String>, detail: impl std::fmt::Display) -> Self {
+        Self::Damaged { what: what.into(), detail: detail.to_string() }
+    }
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        match error.as_database_error().and_then(|error| constraint(error)) {
+            Some(Broken::DatasetName) => Conflict::DatasetNameTaken.into(),
+            None => Self::database(error),
+        }
+    }
+}
+
+/// The constraints whose breach is a client's doing; breaches of any other are a mistake in this code.
+enum Broken {
+    DatasetName,
+}
+
+fn constraint(error: &dyn sqlx::error::DatabaseError) -> Option<Broken> {
+    // PostgreSQL names the constraint; SQLite gives table and column in the message.
+    let breaks = |name: &str, column: &str| error.constraint() == Some(name) || error.message().ends_with(column);
+    (error.is_unique_violation() && breaks("datasets_name_key", ": datasets.name")).then_some(Broken::DatasetName)
+}

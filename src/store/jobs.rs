@@ -1,0 +1,254 @@
+//! Jobs: rows, submission, looking at them, cancelling. Every statement about jobs is in this file and its folder:
+//! `queue.rs` is how workers come by a job and lose it, `run.rs` what the worker that has one writes down.
+//!
+//! A claim is a lease: a token that the row shows while it runs, and every write of the worker is
+//! `… where id = $1 and state = 'running' and lease = $2`. Zero rows: the claim no longer holds.
+
+mod queue;
+mod run;
+#[cfg(test)]
+mod tests;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use sqlx::sqlite::SqliteRow;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+pub use queue::{Claim, Heartbeat};
+pub use run::Published;
+
+use super::rows::{Cells, json};
+use super::{Conflict, Missing, Page, Store, StoreError, Tx, datasets, events, now};
+use crate::jobs::{EventKind, JobState};
+use crate::names::Name;
+use crate::recipe::Recipe;
+use crate::report::Progress;
+
+/// Why a job or a data set failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Failure {
+    /// Stable, for programs.
+    pub code: String,
+    /// For people: what to change.
+    pub message: String,
+}
+
+/// The data of a `state` event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct StateEvent {
+    /// What the job is now.
+    pub state: JobState,
+    /// How often it has been started.
+    pub attempts: u32,
+    /// Why, when it went back to the queue.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The version that it published.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<i64>,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<Failure>,
+}
+
+impl StateEvent {
+    pub(super) const fn new(state: JobState, attempts: u32) -> Self {
+        Self { state, attempts, reason: None, version: None, error: None }
+    }
+}
+
+/// A data set by id and name; it may be deleted by now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct DatasetName {
+    /// Its id.
+    pub id: Uuid,
+    /// Its name.
+    #[schema(value_type = String)]
+    pub name: Name,
+}
+
+/// A job to submit.
+#[derive(Debug, Clone)]
+pub struct NewJob {
+    /// Its id, UUIDv7: their order is the order of the queue.
+    pub id: Uuid,
+    /// The data set to train on.
+    pub dataset: Uuid,
+    /// The model whose next version it will publish.
+    pub model: Name,
+    /// How to train.
+    pub recipe: Recipe,
+}
+
+/// A job.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Job {
+    /// Its id.
+    pub id: Uuid,
+    /// What it is.
+    pub state: JobState,
+    /// What it trains on.
+    pub dataset: DatasetName,
+    /// The model whose next version it publishes.
+    pub model: Name,
+    /// The version that it published, or is about to.
+    pub version: Option<i64>,
+    /// How it trains.
+    pub recipe: Recipe,
+    /// How far it is.
+    pub progress: Option<Progress>,
+    /// How often it has been started.
+    pub attempts: u32,
+    /// Whether somebody asked to cancel it.
+    pub cancel_requested: bool,
+    /// The worker that has it.
+    pub worker: Option<String>,
+    /// Why it failed.
+    pub error: Option<Failure>,
+    /// When it was submitted.
+    pub created_at: DateTime<Utc>,
+    /// When it was last started.
+    pub started_at: Option<DateTime<Utc>>,
+    /// When it was over.
+    pub finished_at: Option<DateTime<Utc>>,
+}
+
+/// Which jobs to list.
+#[derive(Debug, Clone, Default)]
+pub struct JobFilter {
+    /// Those in this state.
+    pub state: Option<JobState>,
+    /// Those that publish this model.
+    pub model: Option<Name>,
+}
+
+fn job(row: &SqliteRow) -> Result<Job, StoreError> {
+    let row = Cells(row);
+    let error = row.get::<Option<String>>("error_code")?;
+    let message = row.get::<Option<String>>("error_message")?.unwrap_or_default();
+    Ok(Job {
+        id: row.id("id")?,
+        state: row.parsed("state")?,
+        dataset: DatasetName { id: row.id("dataset_id")?, name: row.parsed("dataset_name")? },
+        model: row.parsed("model")?,
+        version: row.get("version")?,
+        recipe: row.json("recipe")?,
+        progress: row.json_or_none("progress")?,
+        attempts: row.unsigned("attempts")?,
+        cancel_requested: row.get::<i64>("cancel_requested")? != 0,
+        worker: row.get("worker")?,
+        error: error.map(|code| Failure { code, message }),
+        created_at: row.time("created_at")?,
+        started_at: row.time_or_none("started_at")?,
+        finished_at: row.time_or_none("finished_at")?,
+    })
+}
+
+impl Store {
+    /// Submits a job.
+    ///
+    /// # Errors
+    /// [`Missing::Dataset`]; [`Conflict::DatasetIngesting`]; [`Conflict::DatasetFailed`].
+    pub async fn insert_job(&self, new: &NewJob) -> Result<Job, StoreError> {
+        let mut tx = self.begin().await?;
+        let (dataset_name, state) = datasets::state(&mut tx, new.dataset).await?;
+        if let Some(conflict) = Conflict::of_dataset(state) {
+            return Err(conflict.into());
+        }
+        let row = sqlx::query(
+            "insert into jobs (id, state, dataset_id, dataset_name, model, recipe, created_at)
+             values ($1, 'queued', $2, $3, $4, $5, $6) returning *",
+        )
+        .bind(new.id.to_string())
+        .bind(new.dataset.to_string())
+        .bind(dataset_name.as_str())
+        .bind(new.model.as_str())
+        .bind(json(&new.recipe)?)
+        .bind(now())
+        .fetch_one(&mut *tx)
+        .await?;
+        let job = job(&row)?;
+        events::append(&mut tx, new.id, EventKind::State, &StateEvent::new(JobState::Queued, 0)).await?;
+        tx.commit().await?;
+        Ok(job)
+    }
+
+    /// A job.
+    ///
+    /// # Errors
+    /// [`Missing::Job`].
+    pub async fn job(&self, id: Uuid) -> Result<Job, StoreError> {
+        let row = sqlx::query("select * from jobs where id = $1").bind(id.to_string()).fetch_optional(&self.read).await?;
+        job(&row.ok_or(Missing::Job)?)
+    }
+
+    /// Jobs, newest first, from before `before`.
+    ///
+    /// # Errors
+    /// The database's own.
+    pub async fn jobs(&self, filter: &JobFilter, before: Option<Uuid>, limit: u32) -> Result<Page<Job>, StoreError> {
+        // The casts tell PostgreSQL the type of a parameter that is only compared with null.
+        let rows = sqlx::query(
+            "select * from jobs where id < $1
+             and (cast($2 as text) is null or state = $2) and (cast($3 as text) is null or model = $3)
+             order by id desc limit $4",
+        )
+        .bind(before.unwrap_or(Uuid::max()).to_string())
+        .bind(filter.state.map(JobState::as_str))
+        .bind(filter.model.as_ref().map(Name::as_str))
+        .bind(i64::from(limit) + 1)
+        .fetch_all(&self.read)
+        .await?;
+        Ok(Page::of(rows.iter().map(job).collect::<Result<_, _>>()?, limit))
+    }
+
+    /// Cancels a job: one that waits at once, one that runs as soon as its worker hears of it. Asking twice is fine.
+    ///
+    /// # Errors
+    /// [`Missing::Job`]; [`Conflict::JobFinished`] if it has succeeded or failed.
+    pub async fn request_cancel(&self, id: Uuid) -> Result<Job, StoreError> {
+        let mut tx = self.begin().await?;
+        let found = locked(&mut tx, id).await?;
+        match found.state {
+            JobState::Cancelled => return Ok(found),
+            JobState::Succeeded | JobState::Failed => return Err(Conflict::JobFinished(found.state).into()),
+            JobState::Queued => settle(&mut tx, id, &StateEvent::new(JobState::Cancelled, found.attempts)).await?,
+            JobState::Running => {
+                sqlx::query("update jobs set cancel_requested = 1 where id = $1 and state = 'running'")
+                    .bind(id.to_string())
+                    .execute(&mut *tx)
+                    .await?;
+            }
+        }
+        let job = locked(&mut tx, id).await?;
+        tx.commit().await?;
+        Ok(job)
+    }
+}
+
+/// A job as it is until the transaction ends.
+async fn locked(tx: &mut Tx, id: Uuid) -> Result<Job, StoreError> {
+    let row = sqlx::query("select * from jobs where id = $1").bind(id.to_string()).fetch_optional(&mut **tx).await?;
+    job(&row.ok_or(Missing::Job)?)
+}
+
+/// Takes a job that no worker holds on to any more to `event.state`, and tells its listeners. The caller knows, from this
+/// transaction, that the job may go there.
+async fn settle(tx: &mut Tx, id: Uuid, event: &StateEvent) -> Result<(), StoreError> {
+    let failure = event.error.as_ref();
+    sqlx::query(
+        "update jobs set state = $2, attempts = $3, error_code = $4, error_message = $5, version = $6, finished_at = $7,
+         lease = null, lease_expires_at = null, worker = null where id = $1",
+    )
+    .bind(id.to_string())
+    .bind(event.state.as_str())
+    .bind(i64::from(event.attempts))
+    .bind(failure.map(|failure| failure.code.as_str()))
+    .bind(failure.map(|failure| failure.message.as_str()))
+    .bind(event.version)
+    .bind(event.state.is_terminal().then(now))
+    .execute(&mut **tx)
+    .await?;
+    events::append(tx, id, EventKind::State, event).await
+}

@@ -1,0 +1,166 @@
+//! How workers come by a job, keep it and lose it.
+
+use sqlx::Row;
+use uuid::Uuid;
+
+use super::{Failure, Job, StateEvent, job, settle};
+use crate::jobs::{EventKind, JobState};
+use crate::store::rows::Cells;
+use crate::store::{Store, StoreError, Tx, events};
+
+/// Who wants a job, and on what terms.
+#[derive(Debug, Clone, Copy)]
+pub struct Claim<'a> {
+    /// The worker's name, unique among those alive.
+    pub worker: &'a str,
+    /// A fresh token; every write on the job must show it.
+    pub lease: Uuid,
+    /// The time, [`crate::store::now`].
+    pub now: i64,
+    /// How long the claim holds without a heartbeat, in milliseconds.
+    pub lease_ms: i64,
+    /// How often a job is started before it counts as failed.
+    pub max_attempts: u32,
+}
+
+/// The answer to a heartbeat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Heartbeat {
+    /// Whether the claim still holds; if not, stop and write nothing.
+    pub still_mine: bool,
+    /// Whether somebody asked to cancel the job: stop and call [`Store::cancelled`].
+    pub cancel_requested: bool,
+}
+
+impl Store {
+    /// Claims the oldest job that waits, for which those of lost workers wait again: 1. look whether there is anything to do;
+    /// 2. settle claims that have run out; 3. take the oldest job; 4. forget what an earlier attempt reported, and say so.
+    ///
+    /// # Errors
+    /// The database's own.
+    pub async fn claim(&self, claim: &Claim<'_>) -> Result<Option<Job>, StoreError> {
+        // Idle workers ask all the time, and a look needs no lock.
+        let waiting =
+            sqlx::query("select 1 from jobs where state = 'queued' or (state = 'running' and lease_expires_at < $1) limit 1")
+                .bind(claim.now)
+                .fetch_optional(&self.read)
+                .await?;
+        if waiting.is_none() {
+            return Ok(None);
+        }
+        let mut tx = self.begin().await?;
+        expire(&mut tx, claim.now, claim.max_attempts).await?;
+        // On PostgreSQL the inner query would end in `for update skip locked`.
+        let row = sqlx::query(
+            "update jobs set state = 'running', attempts = attempts + 1, worker = $1, lease = $2, lease_expires_at = $3,
+             started_at = $4, progress = null, version = null
+             where state = 'queued' and id = (select id from jobs where state = 'queued' order by id limit 1)
+             returning *",
+        )
+        .bind(claim.worker)
+        .bind(claim.lease.to_string())
+        .bind(claim.now.saturating_add(claim.lease_ms))
+        .bind(claim.now)
+        .fetch_optional(&mut *tx)
+        .await?;
+        let claimed = row.as_ref().map(job).transpose()?;
+        if let Some(job) = &claimed {
+            let event = StateEvent::new(JobState::Running, job.attempts);
+            if events::delete_epochs(&mut tx, job.id).await? || job.attempts > 1 {
+                events::append(&mut tx, job.id, EventKind::Restarted, &event).await?;
+            }
+            events::append(&mut tx, job.id, EventKind::State, &event).await?;
+        }
+        tx.commit().await?;
+        Ok(claimed)
+    }
+
+    /// Says that the worker is alive, and asks how the job stands.
+    ///
+    /// # Errors
+    /// The database's own; a lost claim is in the answer.
+    pub async fn heartbeat(&self, id: Uuid, lease: Uuid, now: i64, lease_ms: i64) -> Result<Heartbeat, StoreError> {
+        let mut tx = self.begin().await?;
+        let row = sqlx::query(
+            "update jobs set lease_expires_at = $3 where id = $1 and state = 'running' and lease = $2
+             returning cancel_requested",
+        )
+        .bind(id.to_string())
+        .bind(lease.to_string())
+        .bind(now.saturating_add(lease_ms))
+        .fetch_optional(&mut *tx)
+        .await?;
+        let cancel = row.as_ref().map(|row| row.try_get::<i64, _>(0)).transpose()?;
+        tx.commit().await?;
+        Ok(Heartbeat { still_mine: cancel.is_some(), cancel_requested: cancel.is_some_and(|cancel| cancel != 0) })
+    }
+
+    /// Settles every claim that has run out: back to the queue, or failed when its attempts are used up, or cancelled if
+    /// somebody asked for that. Says which jobs and what they are now.
+    ///
+    /// # Errors
+    /// The database's own.
+    pub async fn expire_leases(&self, now: i64, max_attempts: u32) -> Result<Vec<(Uuid, JobState)>, StoreError> {
+        let mut tx = self.begin().await?;
+        let settled = expire(&mut tx, now, max_attempts).await?;
+        tx.commit().await?;
+        Ok(settled)
+    }
+
+    /// Settles the jobs of a worker whose process has ended, likewise. `reason` is how it ended, for people.
+    ///
+    /// # Errors
+    /// The database's own.
+    pub async fn release_worker(
+        &self,
+        worker: &str,
+        reason: &str,
+        max_attempts: u32,
+    ) -> Result<Vec<(Uuid, JobState)>, StoreError> {
+        let mut tx = self.begin().await?;
+        let rows = sqlx::query("select id, attempts, cancel_requested from jobs where state = 'running' and worker = $1")
+            .bind(worker)
+            .fetch_all(&mut *tx)
+            .await?;
+        let settled = abandon(&mut tx, &rows, reason, max_attempts).await?;
+        tx.commit().await?;
+        Ok(settled)
+    }
+}
+
+async fn expire(tx: &mut Tx, now: i64, max_attempts: u32) -> Result<Vec<(Uuid, JobState)>, StoreError> {
+    let rows = sqlx::query(
+        "select id, attempts, cancel_requested from jobs where state = 'running' and lease_expires_at < $1 order by id",
+    )
+    .bind(now)
+    .fetch_all(&mut **tx)
+    .await?;
+    abandon(tx, &rows, "its worker was not heard of any more", max_attempts).await
+}
+
+/// Settles running jobs that have lost their worker.
+async fn abandon(
+    tx: &mut Tx,
+    rows: &[sqlx::sqlite::SqliteRow],
+    reason: &str,
+    max_attempts: u32,
+) -> Result<Vec<(Uuid, JobState)>, StoreError> {
+    let mut settled = Vec::with_capacity(rows.len());
+    for row in rows {
+        let row = Cells(row);
+        let (id, attempts) = (row.id("id")?, row.unsigned::<u32>("attempts")?);
+        let mut event = StateEvent::new(JobState::Queued, attempts);
+        if row.get::<i64>("cancel_requested")? != 0 {
+            event.state = JobState::Cancelled;
+        } else if attempts >= max_attempts {
+            let message = format!("it was started {attempts} times and each time its worker was lost; the last time, {reason}");
+            event.state = JobState::Failed;
+            event.error = Some(Failure { code: "worker_lost".to_owned(), message });
+        } else {
+            event.reason = Some(reason.to_owned());
+        }
+        settle(tx, id, &event).await?;
+        settled.push((id, event.state));
+    }
+    Ok(settled)
+}

@@ -1,0 +1,165 @@
+//! What the worker that has a job writes down. Every write shows the claim's token; [`StoreError::LostLease`] means that
+//! the claim no longer holds and nothing was written.
+
+use sqlx::Row;
+use uuid::Uuid;
+
+use super::{Failure, StateEvent, locked, settle};
+use crate::jobs::{EventKind, JobState};
+use crate::report::{Epoch, PhaseReport, Progress};
+use crate::store::models::insert_version;
+use crate::store::rows::json;
+use crate::store::{Store, StoreError, Tx, events};
+use crate::vision::precision::Precision;
+
+/// What a job published.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Published {
+    /// The version, as [`Store::reserve_version`] gave it.
+    pub version: i64,
+    /// Accuracy on the validation pictures.
+    pub accuracy: f64,
+    /// The precision that it was trained in and is served in.
+    pub precision: Precision,
+    /// How many classes it tells apart.
+    pub classes: u32,
+}
+
+impl Store {
+    /// Notes how far the job is. Call it a few times a second at most.
+    ///
+    /// # Errors
+    /// [`StoreError::LostLease`].
+    pub async fn record_progress(&self, id: Uuid, lease: Uuid, progress: &Progress) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        let updated = sqlx::query("update jobs set progress = $3 where id = $1 and state = 'running' and lease = $2")
+            .bind(id.to_string())
+            .bind(lease.to_string())
+            .bind(json(progress)?)
+            .execute(&mut *tx)
+            .await?;
+        if updated.rows_affected() == 0 {
+            return Err(StoreError::LostLease);
+        }
+        events::append(&mut tx, id, EventKind::Progress, progress).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Notes a complete epoch: its row and its event.
+    ///
+    /// # Errors
+    /// [`StoreError::LostLease`].
+    pub async fn record_epoch(&self, id: Uuid, lease: Uuid, epoch: &Epoch) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        holds(&mut tx, id, lease).await?;
+        events::insert_epoch(&mut tx, id, epoch).await?;
+        events::append(&mut tx, id, EventKind::Epoch, epoch).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Notes a complete phase.
+    ///
+    /// # Errors
+    /// [`StoreError::LostLease`].
+    pub async fn record_phase(&self, id: Uuid, lease: Uuid, report: &PhaseReport) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        holds(&mut tx, id, lease).await?;
+        events::append(&mut tx, id, EventKind::Report, report).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// The number of the version that this job will publish, its own from now on: no other job gets it. Asking again gives
+    /// the same one. A folder of that number that is there already is an abandoned attempt's.
+    ///
+    /// # Errors
+    /// [`StoreError::LostLease`].
+    pub async fn reserve_version(&self, id: Uuid, lease: Uuid) -> Result<i64, StoreError> {
+        let mut tx = self.begin().await?;
+        let row = sqlx::query(
+            "update jobs set version = coalesce(version, 1 + (
+                 select max(taken.version) from (
+                     select coalesce(max(version), 0) as version from model_versions where model = jobs.model
+                     union all
+                     select coalesce(max(other.version), 0) as version from jobs other where other.model = jobs.model
+                 ) taken))
+             where id = $1 and state = 'running' and lease = $2 returning version",
+        )
+        .bind(id.to_string())
+        .bind(lease.to_string())
+        .fetch_optional(&mut *tx)
+        .await?;
+        let version = row.ok_or(StoreError::LostLease)?.try_get(0)?;
+        tx.commit().await?;
+        Ok(version)
+    }
+
+    /// The job published its artifact: enters the version and ends the job.
+    ///
+    /// # Errors
+    /// [`StoreError::LostLease`]; then remove the artifact's folder.
+    pub async fn succeed(&self, id: Uuid, lease: Uuid, published: &Published) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        let attempts = holds(&mut tx, id, lease).await?;
+        let job = locked(&mut tx, id).await?;
+        if job.version != Some(published.version) {
+            return Err(StoreError::damaged("version", "another than was reserved"));
+        }
+        insert_version(&mut tx, &job, published).await?;
+        let event = StateEvent { version: Some(published.version), ..StateEvent::new(JobState::Succeeded, attempts) };
+        settle(&mut tx, id, &event).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// The job came to nothing, and would again.
+    ///
+    /// # Errors
+    /// [`StoreError::LostLease`].
+    pub async fn fail(&self, id: Uuid, lease: Uuid, failure: &Failure) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        let attempts = holds(&mut tx, id, lease).await?;
+        let event = StateEvent { error: Some(failure.clone()), ..StateEvent::new(JobState::Failed, attempts) };
+        settle(&mut tx, id, &event).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// The job stopped because somebody asked to cancel it.
+    ///
+    /// # Errors
+    /// [`StoreError::LostLease`].
+    pub async fn cancelled(&self, id: Uuid, lease: Uuid) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        let attempts = holds(&mut tx, id, lease).await?;
+        settle(&mut tx, id, &StateEvent::new(JobState::Cancelled, attempts)).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// The worker stops in good order: the job goes back to the queue and the attempt isn't counted; or, if somebody asked
+    /// for it, it is cancelled.
+    ///
+    /// # Errors
+    /// [`StoreError::LostLease`].
+    pub async fn release(&self, id: Uuid, lease: Uuid) -> Result<JobState, StoreError> {
+        let mut tx = self.begin().await?;
+        let attempts = holds(&mut tx, id, lease).await?;
+        let event = if locked(&mut tx, id).await?.cancel_requested {
+            StateEvent::new(JobState::Cancelled, attempts)
+        } else {
+            let reason = Some("its worker was stopped".to_owned());
+            StateEvent { reason, ..StateEvent::new(JobState::Queued, attempts.saturating_sub(1)) }
+        };
+        settle(&mut tx, id, &event).await?;
+        tx.commit().await?;
+        Ok(event.state)
+    }
+}
+
+/// Whether the claim holds, and until the transaction ends; the job's attempts.
+async fn holds(tx: &mut Tx, id: Uuid, lease: Uuid) -> Result<u32, StoreError> {
+    let row = sqlx::query("select attempts from jobs where id = $1 and state = 'running' and lease = $2")
+        .bind(id.to_string())
+        .bind(lease.to_string())
+        .fetch_optional(&mut **tx)
+        .await?
+        .ok_or(StoreError::LostLease)?;
+    crate::store::rows::Cells(&row).unsigned("attempts")
+}

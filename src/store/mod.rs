@@ -1,0 +1,158 @@
+//! The database. sqlx lives here only, and none of its types leaves.
+//!
+//! Written in the SQL that SQLite and PostgreSQL share; what is SQLite's alone is in this file. Each family of tables has its
+//! file, and every statement about jobs is in `jobs/`.
+//!
+//! Writes take one connection, so that those of a process queue up in order instead of colliding; other processes (the
+//! workers) are waited for. Every write is a transaction begun with the intention to write: what it read is still true when
+//! it writes.
+
+pub mod datasets;
+mod error;
+pub mod events;
+pub mod jobs;
+pub mod models;
+mod rows;
+#[cfg(test)]
+mod testing;
+
+use std::borrow::Cow;
+use std::fs::File;
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{SqlSafeStr, Sqlite, Transaction};
+
+pub use datasets::{Dataset, DatasetState, Image, NewDataset, Rejection};
+pub use error::{Conflict, Missing, StoreError};
+pub use events::Event;
+pub use jobs::{Claim, DatasetName, Failure, Heartbeat, Job, JobFilter, NewJob, Published, StateEvent};
+pub use models::{Model, ModelSummary, ModelVersion, Want};
+
+/// Connections that read, each a thread of its own.
+const READERS: u32 = 4;
+
+/// How long to wait for another process's write. The longest one commits a data set's 200,000 pictures.
+const BUSY: Duration = Duration::from_secs(20);
+
+/// A transaction that writes.
+type Tx = Transaction<'static, Sqlite>;
+
+/// A handle on the database; clones share its connections.
+#[derive(Debug, Clone)]
+pub struct Store {
+    read: SqlitePool,
+    write: SqlitePool,
+}
+
+/// Part of a list.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page<T> {
+    /// The items.
+    pub items: Vec<T>,
+    /// Whether more follow the last one.
+    pub more: bool,
+}
+
+impl<T> Page<T> {
+    /// From a query that asked for one more than `limit`.
+    fn of(mut items: Vec<T>, limit: u32) -> Self {
+        let limit = limit as usize;
+        let more = items.len() > limit;
+        items.truncate(limit);
+        Self { items, more }
+    }
+}
+
+/// Milliseconds since 1970, the database's clock.
+#[must_use]
+pub fn now() -> i64 {
+    chrono::Utc::now().timestamp_millis()
+}
+
+impl Store {
+    /// Opens the database, which is made if it isn't there, and brings its tables up to date.
+    ///
+    /// # Errors
+    /// A file that can't be opened or isn't a database; one made by a newer version.
+    pub async fn open(database: &Path) -> Result<Self, StoreError> {
+        let parent = database.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        tokio::fs::create_dir_all(parent).await.map_err(StoreError::database)?;
+        let options = SqliteConnectOptions::new()
+            .filename(database)
+            .create_if_missing(true)
+            .foreign_keys(true)
+            .busy_timeout(BUSY)
+            .journal_mode(SqliteJournalMode::Wal)
+            // An epoch with a row is never lost, not even to a power cut; NORMAL could lose the last commits of a WAL. It
+            // costs one fsync a commit, and there are a few commits a second.
+            .synchronous(SqliteSynchronous::Full);
+        let write = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
+        migrate(&write, database).await?;
+        let read = SqlitePoolOptions::new().max_connections(READERS).connect_with(options.pragma("query_only", "on")).await?;
+        Ok(Self { read, write })
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// It doesn't.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        sqlx::query("select count(*) from models").execute(&self.read).await?;
+        Ok(())
+    }
+
+    /// Closes every connection; handles that remain answer with errors.
+    pub async fn close(&self) {
+        self.read.close().await;
+        self.write.close().await;
+    }
+
+    async fn begin(&self) -> Result<Tx, StoreError> {
+        // SQLite's own: a deferred transaction that has read would fail, not wait, when it wants to write.
+        Ok(self.write.begin_with("begin immediate").await?)
+    }
+}
+
+/// Brings the tables up to date. Server and workers may start together, and sqlx takes no lock on SQLite: a lock file does.
+async fn migrate(pool: &SqlitePool, database: &Path) -> Result<(), StoreError> {
+    let path = database.with_extension("lock");
+    let lock = tokio::task::spawn_blocking(move || {
+        let file = File::options().create(true).truncate(false).write(true).open(path)?;
+        file.lock()?;
+        Ok::<_, std::io::Error>(file)
+    });
+    let lock = lock.await.map_err(StoreError::database)?.map_err(StoreError::database)?;
+    let init = Migration::new(
+        1,
+        Cow::Borrowed("init"),
+        MigrationType::Simple,
+        include_str!("../../migrations/0001_init.sql").into_sql_str(),
+        false,
+    );
+    Migrator::with_migrations(vec![init]).run(pool).await.map_err(StoreError::database)?;
+    drop(lock);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn opens_what_it_made_and_refuses_what_is_no_database() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.db");
+        let (first, second) = tokio::join!(Store::open(&path), Store::open(&path));
+        let store = first.unwrap();
+        second.unwrap().ping().await.unwrap();
+        let refused = sqlx::query("delete from models").execute(&store.read).await;
+        assert!(refused.is_err(), "readers can't write");
+        store.close().await;
+        assert!(store.ping().await.is_err());
+        std::fs::write(dir.path().join("b.db"), "x".repeat(5000)).unwrap();
+        assert!(matches!(Store::open(&dir.path().join("b.db")).await, Err(StoreError::Database(_))));
+    }
+}

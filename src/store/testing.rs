@@ -1,0 +1,62 @@
+//! What tests of the store share: a database in a folder of its own, and things in it.
+
+use uuid::Uuid;
+
+use super::{Claim, Job, NewDataset, NewJob, Store};
+use crate::dataset::{ImageRecord, Ingested, Rejected};
+use crate::recipe::Recipe;
+use crate::vision::picture::PictureFormat;
+
+/// A database that goes when this is dropped.
+pub(crate) struct Temp {
+    pub store: Store,
+    pub dir: tempfile::TempDir,
+}
+
+pub(crate) async fn temp() -> Temp {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(&dir.path().join("run/topgraft.db")).await.unwrap();
+    Temp { store, dir }
+}
+
+pub(crate) fn ingested(images: u64) -> Ingested {
+    let image = |i| ImageRecord {
+        path: format!("{}/{i:06}.jpg", if i % 2 == 0 { "ant" } else { "bee" }),
+        class: u32::from(i % 2 != 0),
+        sha256: format!("{i:064x}"),
+        format: PictureFormat::Jpeg,
+        width: 3,
+        height: 2,
+        offset: i * 10,
+        bytes: 10,
+    };
+    let mut images: Vec<_> = (0..images).map(image).collect();
+    images.sort_by(|a, b| (a.class, &a.path).cmp(&(b.class, &b.path)));
+    Ingested {
+        classes: vec!["ant".to_owned(), "bee".to_owned()],
+        images,
+        rejected: vec![Rejected { path: "readme.txt".to_owned(), reason: "not a picture".to_owned() }],
+        content_sha256: "c".repeat(64),
+    }
+}
+
+pub(crate) fn new_dataset(name: &str) -> NewDataset {
+    NewDataset { id: Uuid::now_v7(), name: name.parse().unwrap(), bytes: 7, archive_sha256: "a".repeat(64) }
+}
+
+pub(crate) async fn ready_dataset(store: &Store, name: &str) -> Uuid {
+    let id = store.insert_dataset(&new_dataset(name)).await.unwrap().id;
+    store.finish_dataset(id, &ingested(4)).await.unwrap();
+    id
+}
+
+pub(crate) async fn queued_job(store: &Store, dataset: Uuid) -> Uuid {
+    let model = "flowers".parse().unwrap();
+    store.insert_job(&NewJob { id: Uuid::now_v7(), dataset, model, recipe: Recipe::default() }).await.unwrap().id
+}
+
+pub(crate) async fn claimed(store: &Store, worker: &str, now: i64) -> Option<(Job, Uuid)> {
+    let lease = Uuid::now_v7();
+    let claim = Claim { worker, lease, now, lease_ms: 1000, max_attempts: 2 };
+    store.claim(&claim).await.unwrap().map(|job| (job, lease))
+}
