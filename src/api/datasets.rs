@@ -129,6 +129,7 @@ impl From<Rejected> for RejectedBody {
 #[utoipa::path(
     get,
     path = "/v1/datasets",
+    operation_id = "list_datasets",
     tag = "datasets",
     params(PageQuery),
     responses((status = OK, body = List<DatasetBody>)),
@@ -146,6 +147,7 @@ async fn list(State(state): State<AppState>, Query(query): Query<PageQuery>) -> 
 #[utoipa::path(
     get,
     path = "/v1/datasets/{id}",
+    operation_id = "show_dataset",
     tag = "datasets",
     params(("id" = String, Path, description = "The dataset's id or name")),
     responses(
@@ -168,6 +170,7 @@ async fn show(State(state): State<AppState>, Path(id): Path<String>) -> Result<J
 #[utoipa::path(
     delete,
     path = "/v1/datasets/{id}",
+    operation_id = "delete_dataset",
     tag = "datasets",
     params(("id" = String, Path, description = "The dataset's id or name")),
     responses(
@@ -192,6 +195,7 @@ async fn delete(State(state): State<AppState>, Path(id): Path<String>) -> Result
 #[utoipa::path(
     get,
     path = "/v1/datasets/{id}/rejected",
+    operation_id = "list_rejected",
     tag = "datasets",
     params(("id" = String, Path, description = "The dataset's id or name"), PageQuery),
     responses(

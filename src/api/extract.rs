@@ -76,6 +76,20 @@ impl<T> List<T> {
     }
 }
 
+/// A file's bytes, for the API's description.
+#[derive(ToSchema)]
+#[schema(value_type = String, format = Binary)]
+pub struct Binary(#[expect(dead_code, reason = "only described, never made")] Vec<u8>);
+
+/// A form with files, for the API's description.
+#[derive(ToSchema)]
+pub struct FileForm {
+    /// A file; its field's name doesn't matter.
+    #[schema(value_type = String, format = Binary)]
+    #[expect(dead_code, reason = "only described, never made")]
+    file: (),
+}
+
 /// The first of the media types in `Accept` that is among `offered`; the first offered if none is.
 pub fn accepted<'a>(headers: &HeaderMap, offered: &[&'a str]) -> &'a str {
     let accept = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());

@@ -125,6 +125,7 @@ struct JobQuery {
 #[utoipa::path(
     post,
     path = "/v1/jobs",
+    operation_id = "submit_job",
     tag = "jobs",
     request_body = JobRequest,
     responses(
@@ -159,6 +160,7 @@ async fn submit(State(state): State<AppState>, Json(request): Json<JobRequest>) 
 #[utoipa::path(
     get,
     path = "/v1/jobs",
+    operation_id = "list_jobs",
     tag = "jobs",
     params(JobQuery),
     responses((status = OK, body = List<JobBody>)),
@@ -175,6 +177,7 @@ async fn list(State(state): State<AppState>, Query(query): Query<JobQuery>) -> R
 #[utoipa::path(
     get,
     path = "/v1/jobs/{id}",
+    operation_id = "show_job",
     tag = "jobs",
     params(("id" = Uuid, Path, description = "The job's id")),
     responses(
@@ -192,6 +195,7 @@ async fn show(State(state): State<AppState>, Path(id): Path<Uuid>) -> Result<Jso
 #[utoipa::path(
     post,
     path = "/v1/jobs/{id}/cancel",
+    operation_id = "cancel_job",
     tag = "jobs",
     params(("id" = Uuid, Path, description = "The job's id")),
     responses(

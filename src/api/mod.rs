@@ -144,3 +144,6 @@ fn panicked(panic: &(dyn std::any::Any + Send)) -> Response {
     let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
     ApiError::internal(format_args!("a handler panicked: {}", text.unwrap_or("without a text"))).into_response()
 }
+
+#[cfg(test)]
+mod tests;

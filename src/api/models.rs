@@ -162,6 +162,7 @@ pub(super) fn alias_name(alias: &str) -> Result<Name, ApiError> {
 #[utoipa::path(
     get,
     path = "/v1/models",
+    operation_id = "list_models",
     tag = "models",
     params(PageQuery),
     responses((status = OK, body = List<ModelItem>)),
@@ -175,6 +176,7 @@ async fn list(State(state): State<AppState>, Query(query): Query<PageQuery>) -> 
 #[utoipa::path(
     get,
     path = "/v1/models/{name}",
+    operation_id = "show_model",
     tag = "models",
     params(("name" = String, Path, description = "The model's name")),
     responses(

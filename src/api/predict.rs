@@ -1,21 +1,21 @@
 //! Classifying pictures with a published version.
 
+mod answer;
 mod pictures;
 
 use axum::extract::{Request, State};
-use serde::ser::SerializeMap;
-use serde::{Deserialize, Serialize, Serializer};
-use utoipa::{IntoParams, ToSchema};
+use serde::Deserialize;
+use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::extract::{Json, Path, Query};
+use super::extract::{Binary, FileForm, Json, Path, Query};
 use super::models::{alias_name, model_name};
 use super::{ApiError, AppState, Problem};
-use crate::inference::{Classified, ModelRef, PredictError};
+use crate::inference::ModelRef;
 use crate::names::Name;
-use crate::recipe::FieldError;
 use crate::store::{ModelVersion, Want};
+use answer::{Answerer, PicturePrediction, Predictions, all_or_errors};
 use pictures::{Pictures, PicturesRequest};
 
 /// The routes.
@@ -51,70 +51,16 @@ struct PredictQuery {
     top_k: Option<usize>,
 }
 
-/// What a model says of pictures.
-#[derive(Debug, Serialize, ToSchema)]
-struct Predictions {
-    /// Who says it.
-    model: Answerer,
-    /// One for each picture, in their order.
-    predictions: Vec<Prediction>,
-}
-
-/// A model's version.
-#[derive(Debug, Serialize, ToSchema)]
-struct Answerer {
-    #[schema(value_type = String)]
-    name: Name,
-    version: i64,
-}
-
-/// What a model says of a picture.
-#[derive(Debug, Serialize, ToSchema)]
-struct Prediction {
-    /// The most probable class.
-    label: String,
-    /// Its probability.
-    probability: f32,
-    /// Each class's probability, the most probable first.
-    #[schema(value_type = BTreeMap<String, f32>)]
-    probabilities: Ranked,
-}
-
-/// Classes and their probabilities, the most probable first, as a JSON object in that order.
-#[derive(Debug)]
-struct Ranked(Vec<(String, f32)>);
-
-impl Serialize for Ranked {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.0.len()))?;
-        for (class, probability) in &self.0 {
-            map.serialize_entry(class, probability)?;
-        }
-        map.end()
-    }
-}
-
-impl Prediction {
-    fn of(classified: &Classified, top_k: usize) -> Result<Self, ApiError> {
-        let named = classified.classes.iter().cloned().zip(classified.probabilities.iter().copied());
-        let mut ranked: Vec<(String, f32)> = named.collect();
-        // A stable sort: classes that are equally probable keep the model's order.
-        ranked.sort_by(|a, b| b.1.total_cmp(&a.1));
-        let (label, probability) = ranked.first().cloned().ok_or_else(|| ApiError::internal("a model without classes"))?;
-        ranked.truncate(top_k);
-        Ok(Self { label, probability, probabilities: Ranked(ranked) })
-    }
-}
-
 /// Classify pictures with the default model
 ///
 /// The body is a picture, or a form with one or more picture files, or JSON with pictures in base64.
 #[utoipa::path(
     post,
     path = "/predict",
+    operation_id = "predict",
     tag = "predict",
     params(PredictQuery),
-    request_body(content((Vec<u8> = "image/*"), (String = "multipart/form-data"), (PicturesRequest = "application/json"))),
+    request_body(content((Binary = "image/*"), (FileForm = "multipart/form-data"), (PicturesRequest = "application/json"))),
     responses(
         (status = OK, body = Predictions),
         (status = NOT_FOUND, body = Problem, content_type = "application/problem+json", description = "No such model"),
@@ -146,9 +92,10 @@ async fn by_default(
 #[utoipa::path(
     post,
     path = "/v1/models/{name}/predict",
+    operation_id = "predict_with_model",
     tag = "predict",
     params(("name" = String, Path, description = "The model's name"), TopQuery),
-    request_body(content((Vec<u8> = "image/*"), (String = "multipart/form-data"), (PicturesRequest = "application/json"))),
+    request_body(content((Binary = "image/*"), (FileForm = "multipart/form-data"), (PicturesRequest = "application/json"))),
     responses(
         (status = OK, body = Predictions),
         (status = "4XX", body = Problem, content_type = "application/problem+json", description = "As at /predict"),
@@ -167,13 +114,14 @@ async fn by_model(
 #[utoipa::path(
     post,
     path = "/v1/models/{name}/versions/{version}/predict",
+    operation_id = "predict_with_version",
     tag = "predict",
     params(
         ("name" = String, Path, description = "The model's name"),
         ("version" = i64, Path, description = "The version"),
         TopQuery,
     ),
-    request_body(content((Vec<u8> = "image/*"), (String = "multipart/form-data"), (PicturesRequest = "application/json"))),
+    request_body(content((Binary = "image/*"), (FileForm = "multipart/form-data"), (PicturesRequest = "application/json"))),
     responses(
         (status = OK, body = Predictions),
         (status = "4XX", body = Problem, content_type = "application/problem+json", description = "As at /predict"),
@@ -192,13 +140,14 @@ async fn by_version(
 #[utoipa::path(
     post,
     path = "/v1/models/{name}/aliases/{alias}/predict",
+    operation_id = "predict_with_alias",
     tag = "predict",
     params(
         ("name" = String, Path, description = "The model's name"),
         ("alias" = String, Path, description = "The alias"),
         TopQuery,
     ),
-    request_body(content((Vec<u8> = "image/*"), (String = "multipart/form-data"), (PicturesRequest = "application/json"))),
+    request_body(content((Binary = "image/*"), (FileForm = "multipart/form-data"), (PicturesRequest = "application/json"))),
     responses(
         (status = OK, body = Predictions),
         (status = "4XX", body = Problem, content_type = "application/problem+json", description = "As at /predict"),
@@ -245,39 +194,13 @@ async fn answer(
     let results = state.predictor.predict(&model, pictures.bytes).await;
     let classified = all_or_errors(results, &fields)?;
     let top_k = top_k.unwrap_or(usize::MAX);
-    let predictions = classified.iter().map(|classified| Prediction::of(classified, top_k)).collect::<Result<_, _>>()?;
+    let predictions = classified.iter().map(|classified| PicturePrediction::of(classified, top_k)).collect::<Result<_, _>>()?;
     Ok(Json(Predictions { model: Answerer { name: version.model, version: version.version }, predictions }))
 }
 
 fn reference(state: &AppState, version: &ModelVersion) -> ModelRef {
     let dir = state.settings.model_dir(&version.model, version.version);
     ModelRef { name: version.model.to_string(), version: version.version, dir }
-}
-
-/// Every picture's answer; or, if any has none, why: a request is answered whole or not at all. Trouble that isn't a
-/// picture's comes first, as sending other pictures wouldn't help.
-fn all_or_errors(results: Vec<Result<Classified, PredictError>>, fields: &[String]) -> Result<Vec<Classified>, ApiError> {
-    let (mut classified, mut errors) = (Vec::with_capacity(results.len()), Vec::new());
-    for (result, field) in results.into_iter().zip(fields) {
-        match result {
-            Ok(answer) => classified.push(answer),
-            Err(PredictError::Picture(error)) => {
-                errors.push(FieldError { field: field.clone(), message: error.to_string() });
-            }
-            Err(other) => return Err(other.into()),
-        }
-    }
-    match errors.as_slice() {
-        [] => Ok(classified),
-        [only] => {
-            let detail = format!("{}: {}", only.field, only.message);
-            Err(ApiError::unprocessable("unusable_picture", detail).with_errors(errors))
-        }
-        _ => {
-            let detail = format!("{} of {} pictures can't be used: see errors", errors.len(), fields.len());
-            Err(ApiError::unprocessable("unusable_picture", detail).with_errors(errors))
-        }
-    }
 }
 
 #[cfg(test)]

@@ -45,6 +45,7 @@ struct ReportQuery {
 #[utoipa::path(
     get,
     path = "/v1/models/{name}/report",
+    operation_id = "model_report",
     tag = "models",
     params(("name" = String, Path, description = "The model's name"), ReportQuery),
     responses(
@@ -68,6 +69,7 @@ async fn of_model(
 #[utoipa::path(
     get,
     path = "/v1/models/{name}/versions/{version}/report",
+    operation_id = "version_report",
     tag = "models",
     params(
         ("name" = String, Path, description = "The model's name"),
@@ -96,6 +98,7 @@ async fn of_version(
 #[utoipa::path(
     get,
     path = "/v1/jobs/{id}/report",
+    operation_id = "job_report",
     tag = "jobs",
     params(("id" = Uuid, Path, description = "The job's id"), ReportQuery),
     responses(

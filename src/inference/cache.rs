@@ -58,6 +58,10 @@ impl<K: Hash + Eq + Clone, V> ByteCache<K, V> {
 mod tests {
     use super::*;
 
+    fn held<const N: usize>(cache: &mut ByteCache<&'static str, u32>, keys: [&'static str; N]) -> [Option<u32>; N] {
+        keys.map(|key| cache.get(&key).copied())
+    }
+
     #[test]
     fn the_least_recently_used_go_first() {
         let mut cache = ByteCache::new(10);
@@ -65,9 +69,10 @@ mod tests {
         cache.insert("b", 2, 4);
         assert_eq!(cache.get(&"a"), Some(&1));
         cache.insert("c", 3, 4);
-        assert_eq!((cache.get(&"a"), cache.get(&"b"), cache.get(&"c")), (Some(&1), None, Some(&3)));
+        assert_eq!(held(&mut cache, ["a", "b", "c"]), [Some(1), None, Some(3)]);
         cache.insert("c", 4, 6);
-        assert_eq!((cache.get(&"a"), cache.get(&"c"), cache.used), (Some(&1), Some(&4), 10));
+        assert_eq!(held(&mut cache, ["a", "b", "c"]), [Some(1), None, Some(4)]);
+        assert_eq!(cache.used, 10);
     }
 
     #[test]
@@ -75,6 +80,6 @@ mod tests {
         let mut cache = ByteCache::new(10);
         cache.insert("a", 1, 4);
         cache.insert("huge", 2, 100);
-        assert_eq!((cache.get(&"a"), cache.get(&"huge")), (None, Some(&2)));
+        assert_eq!(held(&mut cache, ["a", "huge"]), [None, Some(2)]);
     }
 }

@@ -115,6 +115,19 @@ impl Predictor {
         Ok(predictor)
     }
 
+    /// A handle whose engine is gone, for tests of what lies around it.
+    #[cfg(test)]
+    pub(crate) fn disconnected() -> Self {
+        let (requests, _) = mpsc::channel(1);
+        Self {
+            requests,
+            ready: Arc::default(),
+            manifests: Manifests::default(),
+            decoding: Arc::new(Semaphore::new(1)),
+            limits: PictureLimits::default(),
+        }
+    }
+
     /// Whether the engine thread runs and holds the backbone.
     #[must_use]
     pub fn is_ready(&self) -> bool {

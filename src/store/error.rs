@@ -130,7 +130,7 @@ impl StoreError {
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        match error.as_database_error().and_then(|error| constraint(error)) {
+        match error.as_database_error().and_then(constraint) {
             Some(Broken::DatasetName) => Conflict::DatasetNameTaken.into(),
             None => Self::database(error),
         }

@@ -14,7 +14,7 @@ pub mod jobs;
 pub mod models;
 mod rows;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 use std::borrow::Cow;
 use std::fs::File;

@@ -84,9 +84,9 @@ fn what_cannot_be_a_data_set_is_refused_with_what_to_change() {
     let detail = upload("broken", &good[..good.len() / 2]).problem(422, "broken_archive");
     assert!(detail.contains("zip"), "{detail}");
     upload("text", b"just some text, no archive at all").problem(422, "unknown_archive");
-    upload("no/name", &good).problem(422, "invalid_request");
+    upload("no/name", &good).problem(422, "invalid_query");
     upload("taken", &good).expect(202);
-    upload("taken", &good).problem(409, "dataset_exists");
+    upload("taken", &good).problem(409, "dataset_name_taken");
     server.get("/v1/datasets/nowhere").problem(404, "dataset_not_found");
 
     let one = server.dataset("one-class", &zip(&entries(1, 4)));
@@ -103,7 +103,7 @@ fn what_cannot_be_a_data_set_is_refused_with_what_to_change() {
 #[test]
 fn limits_come_from_settings() {
     let server = Server::start_with(&["--max-upload-bytes", "2000", "--max-entries", "5"]);
-    let detail = server.post("/v1/datasets", "application/zip", &zip(&entries(2, 8))).problem(413, "body_too_large");
+    let detail = server.post("/v1/datasets", "application/zip", &zip(&entries(2, 8))).problem(413, "too_large");
     assert!(detail.contains("2000") || detail.contains("2,000"), "{detail}");
     let many: Vec<_> = (0..9).map(|n| (format!("a/{n}/x.txt"), b"x".to_vec())).collect();
     server.post("/v1/datasets", "application/zip", &zip(&many)).problem(422, "too_many_entries");

@@ -6,7 +6,6 @@ mod cli;
 mod datasets;
 mod jobs;
 mod models;
-mod openapi;
 mod pictures;
 mod predict;
 mod readme;

@@ -71,10 +71,10 @@ fn what_is_not_a_picture_is_refused_with_what_to_change() {
     let picture = encoded(0, 3, ImageFormat::Png);
     server.post("/predict", "image/png", &picture).problem(404, "model_not_found");
     server.trained("toys", &quick());
-    let detail = server.post("/predict", "image/jpeg", b"a text file named .jpg").problem(422, "invalid_picture");
+    let detail = server.post("/predict", "image/jpeg", b"a text file named .jpg").problem(422, "unusable_picture");
     assert!(detail.contains("JPEG"), "{detail}");
-    server.post("/predict", "image/png", &picture[..picture.len() / 2]).problem(422, "invalid_picture");
-    let parts = server.post_files("/predict", &[("a.png", &picture), ("b.png", b"no")]).problem(422, "invalid_picture");
+    server.post("/predict", "image/png", &picture[..picture.len() / 2]).problem(422, "unusable_picture");
+    let parts = server.post_files("/predict", &[("a.png", &picture), ("b.png", b"no")]).problem(422, "unusable_picture");
     assert!(parts.contains("1"), "{parts}");
     assert_eq!(server.post_files("/predict", &[("a", &picture), ("b", &picture), ("c", &picture)]).status, 422);
     server.post("/v1/models/nobody/predict", "image/png", &picture).problem(404, "model_not_found");

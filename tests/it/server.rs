@@ -70,16 +70,15 @@ impl Answer {
 
 impl Server {
     pub fn start() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().to_owned();
-        Self { dir: Some(dir), ..Self::start_in(&path, &[]) }
+        Self::start_with(&[])
     }
 
     /// A server with further flags.
     pub fn start_with(flags: &[&str]) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().to_owned();
-        Self { dir: Some(dir), ..Self::start_in(&path, flags) }
+        let mut server = Self::start_in(dir.path(), flags);
+        server.dir = Some(dir);
+        server
     }
 
     /// A server on a folder that somebody else keeps.

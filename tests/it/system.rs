@@ -22,6 +22,6 @@ fn errors_are_problems() {
     server.get("/v1/nothing").problem(404, "not_found");
     server.delete("/predict").problem(405, "method_not_allowed");
     let long = format!("{{\"dataset\": \"{}\"}}", "x".repeat(2 << 20));
-    server.post("/v1/jobs", "application/json", long.as_bytes()).problem(413, "body_too_large");
+    server.post("/v1/jobs", "application/json", long.as_bytes()).problem(413, "too_large");
     server.post("/v1/jobs", "text/plain", b"{}").problem(415, "unsupported_media_type");
 }

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::api::extract::{Json, List, PageQuery, Path, Query};
+use crate::api::extract::{Binary, Json, List, PageQuery, Path, Query};
 use crate::api::{ApiError, AppState, Problem};
 use crate::dataset::pack::Pack;
 use crate::store::Image;
@@ -95,7 +95,7 @@ pub(super) async fn list(
         ("image" = u64, Path, description = "The picture's number"),
     ),
     responses(
-        (status = OK, body = Vec<u8>, content_type = "image/*"),
+        (status = OK, body = Binary, content_type = "image/*"),
         (status = NOT_MODIFIED, description = "The client's copy is right"),
         (status = NOT_FOUND, body = Problem, content_type = "application/problem+json"),
     ),

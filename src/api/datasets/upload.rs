@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::DatasetBody;
 use super::received::{Received, Receiving};
-use crate::api::extract::{Json, Query};
+use crate::api::extract::{Binary, FileForm, Json, Query};
 use crate::api::{ApiError, AppState, Problem};
 use crate::dataset::archive;
 use crate::names::Name;
@@ -36,15 +36,16 @@ pub(super) struct UploadQuery {
 #[utoipa::path(
     post,
     path = "/v1/datasets",
+    operation_id = "upload_dataset",
     tag = "datasets",
     params(UploadQuery),
     request_body(content(
-        (Vec<u8> = "application/zip"),
-        (Vec<u8> = "application/x-tar"),
-        (Vec<u8> = "application/gzip"),
-        (Vec<u8> = "application/zstd"),
-        (Vec<u8> = "application/octet-stream"),
-        (String = "multipart/form-data"),
+        (Binary = "application/zip"),
+        (Binary = "application/x-tar"),
+        (Binary = "application/gzip"),
+        (Binary = "application/zstd"),
+        (Binary = "application/octet-stream"),
+        (FileForm = "multipart/form-data"),
     )),
     responses(
         (status = ACCEPTED, body = DatasetBody, headers(("location" = String, description = "The dataset"))),

@@ -43,6 +43,7 @@ pub(super) struct EpochsQuery {
 #[utoipa::path(
     get,
     path = "/v1/jobs/{id}/epochs",
+    operation_id = "list_epochs",
     tag = "jobs",
     params(("id" = Uuid, Path, description = "The job's id"), EpochsQuery),
     responses(

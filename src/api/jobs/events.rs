@@ -41,6 +41,7 @@ pub(super) struct EventsQuery {
 #[utoipa::path(
     get,
     path = "/v1/jobs/{id}/events",
+    operation_id = "follow_job",
     tag = "jobs",
     params(
         ("id" = Uuid, Path, description = "The job's id"),

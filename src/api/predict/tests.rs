@@ -3,8 +3,10 @@ use axum::http::header;
 use axum::response::IntoResponse;
 use bytes::Bytes;
 
+use super::answer::{PicturePrediction, all_or_errors};
 use super::*;
 use crate::config::Settings;
+use crate::inference::{Classified, PredictError};
 use crate::vision::picture::PictureError;
 
 fn classified() -> Classified {
@@ -27,12 +29,12 @@ async fn problem(error: ApiError) -> (u16, serde_json::Value) {
 
 #[test]
 fn probabilities_descend_and_ties_keep_the_models_order() {
-    let all = Prediction::of(&classified(), usize::MAX).unwrap();
+    let all = PicturePrediction::of(&classified(), usize::MAX).unwrap();
     assert_eq!(
         serde_json::to_string(&all).unwrap(),
         r#"{"label":"bee","probability":0.5,"probabilities":{"bee":0.5,"ant":0.25,"cat":0.25}}"#
     );
-    let one = Prediction::of(&classified(), 1).unwrap();
+    let one = PicturePrediction::of(&classified(), 1).unwrap();
     assert_eq!(serde_json::to_value(&one).unwrap()["probabilities"], serde_json::json!({"bee": 0.5}));
 }
 

@@ -1,0 +1,134 @@
+use std::collections::BTreeMap;
+
+use axum::body::Body;
+use axum::http::{Request, header};
+use serde_json::json;
+
+use super::Api;
+use crate::artifact::{BackboneRef, DatasetRef, FORMAT, Manifest, NamedTensor, publish};
+use crate::recipe::Recipe;
+use crate::report::{PhaseName, PhaseReport, Report, SplitSummary};
+use crate::store::Published;
+use crate::store::testing::{claimed, queued_job};
+use crate::vision::layers::UnfreezeFrom;
+use crate::vision::precision::Precision;
+use crate::vision::preprocessing::Preprocessing;
+
+fn manifest(version: u64) -> Manifest {
+    Manifest {
+        format: FORMAT,
+        model: "flowers".to_owned(),
+        version,
+        created_at: chrono::Utc::now(),
+        classes: vec!["daisy".to_owned(), "tulip".to_owned()],
+        backbone: BackboneRef { id: "vgg16".to_owned(), sha256: "0".repeat(64), attribution: "VGG".to_owned() },
+        preprocessing: Preprocessing::default(),
+        precision: Precision::F32,
+        unfreeze_from: UnfreezeFrom::BLOCK5_CONV1,
+        recipe: Recipe::default(),
+        dataset: DatasetRef { id: String::new(), name: "d".to_owned(), content_sha256: String::new() },
+        libraries: BTreeMap::new(),
+        files: BTreeMap::new(),
+    }
+}
+
+fn report(classes: &[String]) -> Report {
+    let phases = vec![PhaseReport::new(PhaseName::WarmUp, classes, [(0, 0), (1, 1)])];
+    let split = SplitSummary { train: 2, validation: 2, seed: 42 };
+    Report { classes: classes.to_vec(), phases, split, predictions: Vec::new() }
+}
+
+impl Api {
+    /// Publishes the next version of `flowers`; the job's id.
+    async fn publish(&self) -> String {
+        let store = &self.state.store;
+        let dataset = store.dataset("d").await.unwrap().id;
+        let id = queued_job(store, dataset).await;
+        let (_, lease) = claimed(store, "w", 0).await.unwrap();
+        let version = store.reserve_version(id, lease).await.unwrap();
+        let dir = self.state.settings.model_dir(&"flowers".parse().unwrap(), version);
+        let manifest = manifest(version.unsigned_abs());
+        let tensor = NamedTensor { name: "head.output.bias".to_owned(), shape: vec![2], data: vec![0.0, 1.0] };
+        let report = report(&manifest.classes);
+        publish(&dir, manifest, &[tensor], &report).unwrap();
+        let published = Published { version, accuracy: 1.0, precision: Precision::F32, classes: 2 };
+        store.succeed(id, lease, &published).await.unwrap();
+        id.to_string()
+    }
+
+    async fn put(&self, uri: &str, body: serde_json::Value) -> super::Answer {
+        let request = Request::put(uri).header(header::CONTENT_TYPE, "application/json");
+        self.send(request.body(Body::from(body.to_string())).unwrap()).await
+    }
+}
+
+#[tokio::test]
+async fn versions_aliases_and_reports() {
+    let api = Api::new().await;
+    api.dataset("d").await;
+    let job = api.publish().await;
+    api.publish().await;
+    assert_eq!(api.get(&format!("/v1/jobs/{job}")).await.json()["model"], json!({"name": "flowers", "version": 1}));
+
+    let put = api.put("/v1/models/flowers/aliases/production", json!({"version": 1})).await;
+    assert_eq!(put.json(), json!({"model": "flowers", "alias": "production", "version": 1}));
+    let listed = &api.get("/v1/models").await.json()["items"][0];
+    assert_eq!((&listed["default_version"], &listed["newest_version"], &listed["versions"]), (&1.into(), &2.into(), &2.into()));
+    let model = api.get("/v1/models/flowers").await.json();
+    assert_eq!((&model["versions"][0]["version"], &model["aliases"]), (&2.into(), &json!({"production": 1})));
+    let version = api.get("/v1/models/flowers/versions/1").await.json();
+    assert_eq!((&version["job"], &version["manifest"]["classes"]), (&job.as_str().into(), &json!(["daisy", "tulip"])));
+
+    let report = api.get("/v1/models/flowers/report").await.json();
+    assert_eq!((&report["phases"][0]["accuracy"], &report["phases"][0]["confusion"]), (&1.0.into(), &json!([[1, 0], [0, 1]])));
+    assert_eq!(api.get(&format!("/v1/jobs/{job}/report")).await.json(), report);
+    for answer in [
+        api.get_as("/v1/models/flowers/versions/1/report", "text/plain").await,
+        api.get("/v1/models/flowers/versions/1/report?format=text").await,
+    ] {
+        assert_eq!(answer.headers[header::CONTENT_TYPE], "text/plain; charset=utf-8");
+        assert!(std::str::from_utf8(&answer.body).unwrap().contains("weighted avg"));
+    }
+    assert_eq!(api.delete("/v1/models/flowers/aliases/production").await.status, 204);
+    assert_eq!(api.get("/v1/models/flowers").await.json()["default_version"], 2);
+}
+
+#[tokio::test]
+async fn what_is_missing_is_named() {
+    let api = Api::new().await;
+    api.dataset("d").await;
+    let predict = async |uri: &str| api.post(uri, "image/png", "x").await.problem();
+    assert_eq!(predict("/predict").await, (404, "model_not_found".to_owned()), "no model yet");
+    api.publish().await;
+    for (uri, code) in [
+        ("/v1/models/trees", "model_not_found"),
+        ("/v1/models/a%2Fb", "model_not_found"),
+        ("/v1/models/trees/report", "model_not_found"),
+        ("/v1/models/flowers/versions/2", "version_not_found"),
+        ("/v1/models/flowers/versions/x", "not_found"),
+        ("/v1/models/flowers/versions/2/report", "version_not_found"),
+    ] {
+        assert_eq!(api.get(uri).await.problem(), (404, code.to_owned()), "{uri}");
+    }
+    assert_eq!(api.delete("/v1/models/flowers/aliases/a").await.problem(), (404, "alias_not_found".to_owned()));
+    let put = api.put("/v1/models/flowers/aliases/a", json!({"version": 2})).await;
+    assert_eq!(put.problem(), (404, "version_not_found".to_owned()));
+    let put = api.put("/v1/models/flowers/aliases/.a", json!({"version": 1})).await;
+    assert_eq!(put.problem(), (422, "invalid_field".to_owned()));
+
+    assert_eq!(predict("/v1/models/trees/predict").await, (404, "model_not_found".to_owned()));
+    assert_eq!(predict("/v1/models/flowers/versions/2/predict").await, (404, "version_not_found".to_owned()));
+    assert_eq!(predict("/v1/models/flowers/aliases/a/predict").await, (404, "alias_not_found".to_owned()));
+    assert_eq!(predict("/predict?version=1&alias=a").await, (422, "invalid_field".to_owned()));
+    assert_eq!(predict("/predict?top_k=0").await, (422, "invalid_field".to_owned()));
+}
+
+#[tokio::test]
+async fn without_an_engine_the_answer_is_to_come_back() {
+    let api = Api::new().await;
+    api.dataset("d").await;
+    api.publish().await;
+    let answer = api.post("/predict", "image/png", crate::dataset::testing::picture(1)).await;
+    assert_eq!(answer.problem(), (503, "engine_unavailable".to_owned()));
+    assert!(answer.headers.contains_key(header::RETRY_AFTER));
+}
