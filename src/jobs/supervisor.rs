@@ -62,9 +62,12 @@ impl Supervisor {
             let reason = match self.spawn(&name, &file) {
                 Ok(mut child) => {
                     self.health.started();
+                    // Taken out: waiting for a child closes the pipe that is still in it.
+                    let pipe = child.stdin.take();
                     tokio::select! {
                         ended = child.wait() => describe(ended),
                         _ = shutdown.changed() => {
+                            drop(pipe);
                             end(&mut child).await;
                             self.health.stopped();
                             self.release(&name, "the server was stopped").await;
@@ -109,9 +112,8 @@ impl Supervisor {
     }
 }
 
-/// Closes the pipe, which asks the worker to end, and kills it if it doesn't.
+/// Waits for a worker whose pipe is closed to end, and kills it if it doesn't.
 async fn end(child: &mut Child) {
-    drop(child.stdin.take());
     if tokio::time::timeout(PATIENCE, child.wait()).await.is_err() {
         tracing::warn!("a worker didn't end in time and is killed");
         if let Err(error) = child.kill().await {

@@ -84,7 +84,7 @@ fn what_cannot_be_a_data_set_is_refused_with_what_to_change() {
     let detail = upload("broken", &good[..good.len() / 2]).problem(422, "broken_archive");
     assert!(detail.contains("zip"), "{detail}");
     upload("text", b"just some text, no archive at all").problem(422, "unknown_archive");
-    upload("no/name", &good).problem(422, "invalid_query");
+    upload("no/name", &good).problem(422, "invalid_field");
     upload("taken", &good).expect(202);
     upload("taken", &good).problem(409, "dataset_name_taken");
     server.get("/v1/datasets/nowhere").problem(404, "dataset_not_found");

@@ -22,7 +22,7 @@ pub fn weights() -> PathBuf {
 /// The binary, with logging as tests want it.
 pub fn topgraft() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_topgraft"));
-    command.env("RUST_LOG", "info,sqlx=warn");
+    command.env("RUST_LOG", "info,sqlx=warn,topgraft::api=warn");
     command
 }
 
@@ -263,7 +263,7 @@ pub fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
             return answer;
         }
         assert!(began.elapsed() < PATIENCE, "gave up waiting for {what}");
-        std::thread::sleep(Duration::from_millis(50));
+        std::thread::sleep(Duration::from_millis(100));
     }
 }
 

@@ -18,10 +18,10 @@ fn health_readiness_and_documentation() {
 
 #[test]
 fn errors_are_problems() {
-    let server = Server::start_with(&["--workers", "0"]);
+    let server = Server::start_with(&["--workers", "0", "--max-request-bytes", "1000"]);
     server.get("/v1/nothing").problem(404, "not_found");
     server.delete("/predict").problem(405, "method_not_allowed");
-    let long = format!("{{\"dataset\": \"{}\"}}", "x".repeat(2 << 20));
+    let long = format!("{{\"dataset\": \"{}\"}}", "x".repeat(2000));
     server.post("/v1/jobs", "application/json", long.as_bytes()).problem(413, "too_large");
     server.post("/v1/jobs", "text/plain", b"{}").problem(415, "unsupported_media_type");
 }
