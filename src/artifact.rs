@@ -146,9 +146,9 @@ pub fn publish(
     let bytes = safetensors::serialize(views, None).map_err(|e| damaged(&weights, e))?;
     manifest.files = BTreeMap::from([
         (WEIGHTS.to_owned(), write(&weights, &bytes)?),
-        (REPORT.to_owned(), write(&beside.path().join(REPORT), &json(report))?),
+        (REPORT.to_owned(), write(&beside.path().join(REPORT), &json(report, false))?),
     ]);
-    write(&beside.path().join(MANIFEST), &json(&manifest))?;
+    write(&beside.path().join(MANIFEST), &json(&manifest, true))?;
     sync_dir(beside.path())?;
     fs::rename(beside.path(), dest).map_err(at(dest))?;
     sync_dir(parent)?;
@@ -252,9 +252,11 @@ fn sync_dir(path: &Path) -> Result<(), ArtifactError> {
     File::open(path).and_then(|dir| dir.sync_all()).map_err(at(path))
 }
 
-fn json<T: Serialize>(value: &T) -> Vec<u8> {
+/// The manifest is for people too; a report may hold a hundred thousand predictions.
+fn json<T: Serialize>(value: &T, pretty: bool) -> Vec<u8> {
+    let bytes = if pretty { serde_json::to_vec_pretty(value) } else { serde_json::to_vec(value) };
     // Only maps with keys that aren't text can fail, and none of these types has one.
-    serde_json::to_vec_pretty(value).expect("plain data serialises")
+    bytes.expect("plain data serialises")
 }
 
 fn hex(bytes: &[u8]) -> String {

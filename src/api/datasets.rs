@@ -181,12 +181,15 @@ async fn show(State(state): State<AppState>, Path(id): Path<String>) -> Result<J
 )]
 async fn delete(State(state): State<AppState>, Path(id): Path<String>) -> Result<StatusCode, ApiError> {
     let id = state.store.dataset(&id).await?.id;
-    state.store.delete_dataset(id).await?;
-    // From here on nothing refers to the files. Should this fail, the next start removes them.
-    if let Err(error) = tokio::fs::remove_dir_all(state.settings.dataset_dir(id)).await
-        && error.kind() != std::io::ErrorKind::NotFound
-    {
-        tracing::warn!(dataset = %id, %error, "the deleted dataset's folder is left over");
+    let content = state.store.delete_dataset(id).await?;
+    // From here on nothing refers to the files. Should this fail, the next start removes the pictures.
+    let features = content.map(|content| state.settings.features_dir().join(content));
+    for folder in std::iter::once(state.settings.dataset_dir(id)).chain(features) {
+        if let Err(error) = tokio::fs::remove_dir_all(&folder).await
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::warn!(dataset = %id, folder = %folder.display(), %error, "a deleted dataset's folder is left over");
+        }
     }
     Ok(StatusCode::NO_CONTENT)
 }

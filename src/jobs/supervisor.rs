@@ -24,6 +24,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// A worker that ran this long was sound: the pause begins anew.
 const SOUND: Duration = Duration::from_secs(60);
+/// How often leases that ran out are looked for.
+const EXPIRY_CHECK: Duration = Duration::from_secs(5);
 /// How long a worker may take to end when asked to; then it is killed.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -49,8 +51,23 @@ impl Supervisor {
         let file = self.settings.data_dir.join("worker.toml");
         self.settings.save(&file)?;
         let slots = (0..self.settings.workers).map(|_| self.clone().keep(file.clone(), shutdown.clone()));
-        futures_util::future::join_all(slots).await;
+        tokio::join!(futures_util::future::join_all(slots), self.settle_expired(shutdown.clone()));
         Ok(())
+    }
+
+    /// Settles the jobs of workers that are run elsewhere and have died there. A worker that claims does so too, but all of
+    /// them may be busy for hours.
+    async fn settle_expired(&self, mut shutdown: watch::Receiver<bool>) {
+        while !*shutdown.borrow() {
+            match self.store.expire_leases(crate::store::now(), self.settings.max_attempts).await {
+                Ok(settled) => settled.iter().for_each(|(job, state)| tracing::warn!(%job, ?state, "a job's lease ran out")),
+                Err(error) => tracing::warn!(%error, "leases that ran out wait"),
+            }
+            tokio::select! {
+                () = tokio::time::sleep(EXPIRY_CHECK) => {}
+                _ = shutdown.changed() => {}
+            }
+        }
     }
 
     /// One worker, again and again.

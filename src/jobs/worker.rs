@@ -66,7 +66,7 @@ pub async fn run(
     let body = Arc::new(body.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?);
     tracing::info!(worker, "worker ready");
     while !*shutdown.borrow() {
-        let lease = Uuid::new_v4();
+        let lease = Uuid::now_v7();
         let claim =
             Claim { worker, lease, now: store::now(), lease_ms: settings.lease_ms(), max_attempts: settings.max_attempts };
         match store.claim(&claim).await? {

@@ -240,11 +240,12 @@ impl Store {
         rows.iter().map(dataset).collect()
     }
 
-    /// Deletes a data set's rows. Finished jobs and published versions go on showing its name.
+    /// Deletes a data set's rows. Finished jobs and published versions go on showing its name. Answers its content's hash if
+    /// no other data set has that content: what was computed from it has lost its use.
     ///
     /// # Errors
     /// [`Missing::Dataset`]; [`Conflict::DatasetIngesting`]; [`Conflict::DatasetInUse`].
-    pub async fn delete_dataset(&self, id: Uuid) -> Result<(), StoreError> {
+    pub async fn delete_dataset(&self, id: Uuid) -> Result<Option<String>, StoreError> {
         let mut tx = self.begin().await?;
         if state(&mut tx, id).await?.1 == DatasetState::Ingesting {
             return Err(Conflict::DatasetIngesting.into());
@@ -257,8 +258,17 @@ impl Store {
         if jobs > 0 {
             return Err(Conflict::DatasetInUse { jobs: jobs.unsigned_abs() }.into());
         }
+        let gone = sqlx::query(
+            "select content_sha256 from datasets where id = $1 and not exists
+             (select 1 from datasets other where other.content_sha256 = datasets.content_sha256 and other.id <> $1)",
+        )
+        .bind(id.to_string())
+        .fetch_optional(&mut *tx)
+        .await?;
+        let gone = gone.map(|row| row.try_get::<Option<String>, _>(0)).transpose()?.flatten();
         sqlx::query("delete from datasets where id = $1").bind(id.to_string()).execute(&mut *tx).await?;
-        Ok(tx.commit().await?)
+        tx.commit().await?;
+        Ok(gone)
     }
 }
 

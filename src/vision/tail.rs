@@ -4,7 +4,7 @@ use tch::{Device, Kind, TchError, Tensor};
 
 use super::conv::{self, Conv};
 use super::device;
-use super::layers::{CONVS, UnfreezeFrom};
+use super::layers::UnfreezeFrom;
 use super::precision::Precision;
 use super::weights::BodyWeights;
 
@@ -76,7 +76,6 @@ impl Head {
     }
 
     /// Every tensor that learns, in a fixed order.
-    #[must_use]
     pub fn parameters(&self) -> [&Tensor; 4] {
         [&self.hidden_weight, &self.hidden_bias, &self.output_weight, &self.output_bias]
     }
@@ -142,11 +141,5 @@ impl Tail {
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.parameters().iter().map(|tensor| tensor.numel() * tensor.kind().elt_size_in_bytes()).sum()
-    }
-
-    /// The boundary that it continues from.
-    #[must_use]
-    pub const fn frozen(&self) -> usize {
-        CONVS.len() - self.convs.len()
     }
 }

@@ -119,3 +119,18 @@ fn a_deleted_data_set_is_gone() {
     server.get("/v1/datasets/gone").problem(404, "dataset_not_found");
     assert_eq!(datasets(), 0);
 }
+
+#[test]
+fn features_go_with_the_last_data_set_of_their_content() {
+    let server = Server::start();
+    let archive = zip(&entries(2, 4));
+    server.dataset("one", &archive);
+    server.dataset("two", &archive);
+    let job = server.finished(&server.submit("one", "toys", &crate::jobs::quick()));
+    assert_eq!(job["state"], "succeeded", "{job}");
+    let features = || std::fs::read_dir(server.data_dir().join("cache/features")).unwrap().count();
+    assert_eq!(server.delete("/v1/datasets/one").status, 204);
+    assert_eq!(features(), 1);
+    assert_eq!(server.delete("/v1/datasets/two").status, 204);
+    assert_eq!(features(), 0);
+}

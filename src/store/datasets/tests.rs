@@ -90,7 +90,7 @@ async fn lists_begin_with_the_newest() {
 
 async fn deletion(store: &Store, id: Uuid) -> Option<Conflict> {
     match store.delete_dataset(id).await {
-        Ok(()) => None,
+        Ok(_) => None,
         Err(StoreError::Conflict(conflict)) => Some(conflict),
         Err(other) => panic!("{other}"),
     }
