@@ -15,10 +15,10 @@ use uuid::Uuid;
 
 use super::extract::{Json, List, PageQuery, Path, Query};
 use super::{ApiError, AppState, Problem};
-use crate::jobs::JobState;
 use crate::names::Name;
 use crate::recipe::{Recipe, RecipeRequest};
 use crate::report::Progress;
+use crate::store::JobState;
 use crate::store::{Conflict, DatasetName, DatasetState, Failure, Job, JobFilter, NewJob, StoreError};
 
 /// The routes.

@@ -13,9 +13,9 @@ use super::extract::{Json, Path, Query, accepted};
 use super::models::model_name;
 use super::{ApiError, AppState, Problem};
 use crate::artifact::{self, ArtifactError};
-use crate::jobs::JobState;
 use crate::names::Name;
 use crate::report::Report;
+use crate::store::JobState;
 use crate::store::Want;
 
 /// The routes.

@@ -1,6 +1,6 @@
 //! What can go wrong, sorted by who has to act: the client (not found, conflict), the worker (lost lease), the operator.
 
-use crate::jobs::JobState;
+use crate::store::JobState;
 
 use super::DatasetState;
 

@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use super::rows::{Cells, json, signed};
 use super::{Store, StoreError, Tx, now};
-use crate::jobs::EventKind;
 use crate::report::Epoch;
+use crate::store::EventKind;
 
 /// Something that a job's listeners are told.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -20,10 +20,10 @@ pub use run::Published;
 
 use super::rows::{Cells, json};
 use super::{Conflict, Missing, Page, Store, StoreError, Tx, datasets, events, now};
-use crate::jobs::{EventKind, JobState};
 use crate::names::Name;
 use crate::recipe::Recipe;
 use crate::report::Progress;
+use crate::store::{EventKind, JobState};
 
 /// Why a job or a data set failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

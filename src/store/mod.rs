@@ -13,6 +13,7 @@ pub mod events;
 pub mod jobs;
 pub mod models;
 mod rows;
+pub mod state;
 #[cfg(test)]
 pub(crate) mod testing;
 
@@ -30,6 +31,7 @@ pub use error::{Conflict, Missing, StoreError};
 pub use events::Event;
 pub use jobs::{Claim, DatasetName, Failure, Heartbeat, Job, JobFilter, NewJob, Published, StateEvent};
 pub use models::{Model, ModelSummary, ModelVersion, Want};
+pub use state::{EventKind, JobState};
 
 /// Connections that read, each a thread of its own.
 const READERS: u32 = 4;

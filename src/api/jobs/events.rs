@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::api::extract::{Path, Query};
 use crate::api::{ApiError, AppState, Problem};
-use crate::jobs::EventKind;
+use crate::store::EventKind;
 use crate::store::{Event, StateEvent, StoreError};
 
 /// How often the database is asked for news. Workers are other processes: only the database hears of them all.

@@ -4,8 +4,8 @@ use sqlx::Row;
 use uuid::Uuid;
 
 use super::{Failure, Job, StateEvent, job, settle};
-use crate::jobs::{EventKind, JobState};
 use crate::store::rows::Cells;
+use crate::store::{EventKind, JobState};
 use crate::store::{Store, StoreError, Tx, events};
 
 /// Who wants a job, and on what terms.

@@ -5,10 +5,10 @@ use sqlx::Row;
 use uuid::Uuid;
 
 use super::{Failure, StateEvent, locked, settle};
-use crate::jobs::{EventKind, JobState};
 use crate::report::{Epoch, PhaseReport, Progress};
 use crate::store::models::insert_version;
 use crate::store::rows::json;
+use crate::store::{EventKind, JobState};
 use crate::store::{Store, StoreError, Tx, events};
 use crate::vision::precision::Precision;
 

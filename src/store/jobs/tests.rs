@@ -1,11 +1,11 @@
 use uuid::Uuid;
 
 use super::{Heartbeat, JobFilter, NewJob, Published};
-use crate::jobs::{EventKind, JobState};
 use crate::recipe::Recipe;
 use crate::report::{Epoch, PhaseName, PhaseReport, Progress, Stage};
 use crate::store::testing::{claimed, new_dataset, queued_job, ready_dataset, temp};
 use crate::store::{Conflict, Failure, Missing, StateEvent, Store, StoreError, Want};
+use crate::store::{EventKind, JobState};
 use crate::vision::precision::Precision;
 
 fn epoch(phase: PhaseName, epoch: u32) -> Epoch {
