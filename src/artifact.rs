@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
+use crate::hex::hex;
 use crate::recipe::Recipe;
 use crate::report::Report;
 use crate::vision::layers::UnfreezeFrom;
@@ -257,10 +258,6 @@ fn json<T: Serialize>(value: &T, pretty: bool) -> Vec<u8> {
     let bytes = if pretty { serde_json::to_vec_pretty(value) } else { serde_json::to_vec(value) };
     // Only maps with keys that aren't text can fail, and none of these types has one.
     bytes.expect("plain data serialises")
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn at(path: &Path) -> impl FnOnce(io::Error) -> ArtifactError + '_ {

@@ -6,7 +6,7 @@
 //! main, cli  →  api  →  jobs, inference  →  training, dataset, store, artifact  →  vision
 //! ```
 //!
-//! Nothing points back up. `recipe`, `report`, `names` and `config` are plain data that any room may use. `tch` is named
+//! Nothing points back up. `recipe`, `report`, `names`, `hex` and `config` are plain data that any room may use. `tch` is named
 //! only in `vision`, `training` and `inference`, `sqlx` only in `store`, `axum` only in `api`: each can be replaced
 //! without the others noticing.
 
@@ -14,6 +14,7 @@ pub mod api;
 pub mod artifact;
 pub mod config;
 pub mod dataset;
+pub mod hex;
 pub mod inference;
 pub mod jobs;
 pub mod names;

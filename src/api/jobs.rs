@@ -18,8 +18,7 @@ use super::{ApiError, AppState, Problem};
 use crate::names::Name;
 use crate::recipe::{Recipe, RecipeRequest};
 use crate::report::Progress;
-use crate::store::JobState;
-use crate::store::{Conflict, DatasetName, DatasetState, Failure, Job, JobFilter, NewJob, StoreError};
+use crate::store::{DatasetName, Failure, Job, JobFilter, JobState, NewJob};
 
 /// The routes.
 pub(super) fn router() -> OpenApiRouter<AppState> {
@@ -140,17 +139,7 @@ async fn submit(State(state): State<AppState>, Json(request): Json<JobRequest>) 
     let model: Name = request.model.parse().map_err(|error| ApiError::field("model", format!("{error}")))?;
     let recipe = request.recipe.resolve()?;
     let dataset = state.store.dataset(&request.dataset).await?;
-    match dataset.state {
-        DatasetState::Ready => {}
-        DatasetState::Ingesting => return Err(StoreError::from(Conflict::DatasetIngesting).into()),
-        DatasetState::Failed => return Err(StoreError::from(Conflict::DatasetFailed).into()),
-    }
-    // A split always leaves both sides one picture of a class that has two, which ingestion sees to; looked at again here
-    // because a job that can't be split would fail only after it had waited.
-    if let Some(small) = dataset.classes.iter().find(|class| class.images < crate::dataset::MIN_PER_CLASS as u64) {
-        let message = format!("has the class {:?} with {} pictures: at least 2 are needed", small.name, small.images);
-        return Err(ApiError::field("dataset", message));
-    }
+    // Whether it is ready is decided where the row is inserted; that a ready one can be split, where it was ingested.
     let job = state.store.insert_job(&NewJob { id: Uuid::now_v7(), dataset: dataset.id, model, recipe }).await?;
     let location = HeaderValue::try_from(format!("/v1/jobs/{}", job.id)).map_err(ApiError::internal)?;
     Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(JobBody::from(job))).into_response())

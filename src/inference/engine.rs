@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Tensor};
 use tokio::sync::{mpsc, oneshot};
 
 use super::batching::{Waiting, next_batch};
@@ -143,7 +143,7 @@ impl Engine {
 
     fn prefix(&mut self, requests: &[Request]) -> Result<Tensor, PredictError> {
         let (precision, frozen, side) = requests[0].group();
-        let pixels: Vec<u8> = requests.iter().flat_map(|request| request.pixels.iter().copied()).collect();
+        let pixels = requests.iter().map(|request| request.pixels.as_slice()).collect::<Vec<_>>().concat();
         let backbone = self.backbone(precision)?;
         let compute = || backbone.forward(&backbone.pixels(&pixels, side as usize)?, 0, frozen);
         compute().map_err(broken)
@@ -175,7 +175,7 @@ impl Engine {
                 let rows: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
                 activations.f_index_select(0, &Tensor::f_from_slice(&rows)?.f_to_device(activations.device())?)?
             };
-            Vec::<Vec<f32>>::try_from(&tail.probabilities(&x)?.f_to_kind(Kind::Float)?)
+            Vec::<Vec<f32>>::try_from(&tail.probabilities(&x)?)
         };
         probabilities().map_err(broken)
     }

@@ -46,6 +46,7 @@ impl Classified {
     #[must_use]
     pub fn top(&self, k: usize) -> Vec<(&str, f32)> {
         let mut ranked: Vec<_> = self.classes.iter().map(String::as_str).zip(self.probabilities.iter().copied()).collect();
+        // A stable sort: classes that are equally probable keep the model's order.
         ranked.sort_by(|a, b| b.1.total_cmp(&a.1));
         ranked.truncate(k);
         ranked

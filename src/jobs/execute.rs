@@ -26,7 +26,6 @@ pub struct Input {
     pub job: Job,
     pub lease: Uuid,
     pub dataset: Dataset,
-    pub images: Vec<ImageRecord>,
     pub stop: Arc<AtomicBool>,
 }
 
@@ -65,12 +64,12 @@ impl ExecuteError {
     }
 }
 
-/// Trains and publishes.
-pub fn execute(input: &Input) -> Result<Done, ExecuteError> {
+/// Trains on `images`, which are the data set's, and publishes.
+pub fn execute(input: &Input, images: Vec<ImageRecord>) -> Result<Done, ExecuteError> {
     let Input { settings, job, dataset, .. } = input;
     let data = TrainingData {
         classes: dataset.classes.iter().map(|class| class.name.clone()).collect(),
-        images: input.images.clone(),
+        images,
         content_sha256: dataset.content_sha256.clone().unwrap_or_default(),
         pack: Pack::open(&settings.pack(dataset.id)).map_err(TrainingError::Pack)?,
         limits: settings.picture_limits(),

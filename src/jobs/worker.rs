@@ -7,7 +7,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -38,16 +38,13 @@ pub enum WorkerError {
 
 /// Why a running job has to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
 enum StopReason {
-    /// It hasn't.
-    None = 0,
     /// Somebody cancelled it.
-    Cancelled = 1,
+    Cancelled,
     /// The worker was asked to end.
-    Shutdown = 2,
+    Shutdown,
     /// The lease is gone: another may be at it already.
-    LostLease = 3,
+    LostLease,
 }
 
 /// Works until `shutdown` turns true; the job at hand then goes back to the queue.
@@ -94,16 +91,7 @@ async fn run_job(
 ) -> Result<(), WorkerError> {
     tracing::info!(job = %job.id, attempt = job.attempts, model = %job.model, "job started");
     let stop = Arc::new(AtomicBool::new(false));
-    let reason = Arc::new(AtomicU8::new(StopReason::None as u8));
-    let watcher = tokio::spawn(watch_job(
-        store.clone(),
-        job.id,
-        lease,
-        settings.lease_ms(),
-        Arc::clone(&stop),
-        Arc::clone(&reason),
-        shutdown,
-    ));
+    let watcher = tokio::spawn(watch_job(store.clone(), job.id, lease, settings.lease_ms(), Arc::clone(&stop), shutdown));
     let images = store.all_images(job.dataset.id).await;
     let dataset = store.dataset(&job.dataset.id.to_string()).await;
     let outcome = match images.and_then(|images| Ok((dataset?, images))) {
@@ -116,16 +104,22 @@ async fn run_job(
                 job: job.clone(),
                 lease,
                 dataset,
-                images,
                 stop,
             };
-            let trained = tokio::task::spawn_blocking(move || execute::execute(&input)).await;
+            let trained = tokio::task::spawn_blocking(move || execute::execute(&input, images)).await;
             trained.unwrap_or_else(|panic| Err(ExecuteError::Panicked(panic.to_string())))
         }
         Err(error) => Err(ExecuteError::Store(error)),
     };
-    watcher.abort();
-    settle(store, job, lease, outcome, reason.load(Ordering::Acquire)).await
+    // Training stops only because the watcher said so; then the watcher has ended and answers why.
+    let reason = match &outcome {
+        Err(ExecuteError::Training(TrainingError::Stopped)) => watcher.await.ok(),
+        _ => {
+            watcher.abort();
+            None
+        }
+    };
+    settle(store, job, lease, outcome, reason).await
 }
 
 /// Writes down how a job ended. A lost lease is not this worker's business any more.
@@ -134,9 +128,8 @@ async fn settle(
     job: &Job,
     lease: Uuid,
     outcome: Result<execute::Done, ExecuteError>,
-    reason: u8,
+    reason: Option<StopReason>,
 ) -> Result<(), WorkerError> {
-    let stopped = matches!(outcome, Err(ExecuteError::Training(TrainingError::Stopped)));
     let written = match outcome {
         Ok(done) => {
             let written = store.succeed(job.id, lease, &done.published).await;
@@ -145,8 +138,9 @@ async fn settle(
             }
             written
         }
-        Err(_) if stopped && reason == StopReason::Cancelled as u8 => store.cancelled(job.id, lease).await,
-        Err(_) if stopped && reason == StopReason::Shutdown as u8 => store.release(job.id, lease).await.map(|_| ()),
+        Err(_) if reason == Some(StopReason::Cancelled) => store.cancelled(job.id, lease).await,
+        Err(_) if reason == Some(StopReason::Shutdown) => store.release(job.id, lease).await.map(|_| ()),
+        Err(_) if reason == Some(StopReason::LostLease) => Err(StoreError::LostLease),
         Err(ExecuteError::Store(StoreError::LostLease)) => Err(StoreError::LostLease),
         Err(error) => {
             tracing::error!(job = %job.id, %error, "job failed");
@@ -162,32 +156,30 @@ async fn settle(
     Ok(())
 }
 
-/// Renews the lease, and stops the job when it is cancelled, the worker is to end, or the lease is gone.
+/// Renews the lease until the job is cancelled, the worker is to end, or the lease is gone; then stops it and answers why.
 async fn watch_job(
     store: Store,
     job: Uuid,
     lease: Uuid,
     lease_ms: i64,
     stop: Arc<AtomicBool>,
-    reason: Arc<AtomicU8>,
     mut shutdown: watch::Receiver<bool>,
-) {
+) -> StopReason {
     loop {
         let why = match store.heartbeat(job, lease, store::now(), lease_ms).await {
-            Ok(beat) if !beat.still_mine => StopReason::LostLease,
-            Ok(beat) if beat.cancel_requested => StopReason::Cancelled,
-            Ok(_) if *shutdown.borrow() => StopReason::Shutdown,
-            Ok(_) => StopReason::None,
+            Ok(beat) if !beat.still_mine => Some(StopReason::LostLease),
+            Ok(beat) if beat.cancel_requested => Some(StopReason::Cancelled),
+            Ok(_) if *shutdown.borrow() => Some(StopReason::Shutdown),
+            Ok(_) => None,
             Err(error) => {
                 // The lease outlasts many beats: a database that is busy for a moment doesn't end the job.
                 tracing::warn!(%job, %error, "heartbeat failed");
-                StopReason::None
+                None
             }
         };
-        if why != StopReason::None {
-            reason.store(why as u8, Ordering::Release);
+        if let Some(why) = why {
             stop.store(true, Ordering::Release);
-            return;
+            return why;
         }
         tokio::select! {
             () = tokio::time::sleep(HEARTBEAT) => {}

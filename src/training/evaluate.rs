@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 use super::TrainingError;
 use super::features::Features;
@@ -42,8 +42,7 @@ pub fn evaluate(
         if stop.load(Ordering::Relaxed) {
             return Err(TrainingError::Stopped);
         }
-        let rows = tail.probabilities(&features.batch(batch)?)?.f_to_kind(Kind::Float)?;
-        probabilities.extend(Vec::<Vec<f32>>::try_from(&rows)?);
+        probabilities.extend(Vec::<Vec<f32>>::try_from(&tail.probabilities(&features.batch(batch)?)?)?);
     }
     let (mut loss, mut correct) = (0.0, 0usize);
     for (row, &image) in probabilities.iter().zip(images) {

@@ -112,7 +112,7 @@ impl Tail {
         self.head.forward(&conv::forward(&self.convs, x)?, dropout)
     }
 
-    /// Class probabilities `[N, classes]`; no gradients.
+    /// Class probabilities `[N, classes]`, f32; no gradients.
     ///
     /// # Errors
     /// libtorch's refusal, such as want of memory.

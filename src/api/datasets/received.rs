@@ -61,7 +61,7 @@ impl Receiving {
     pub async fn end(mut self) -> Result<Received, ApiError> {
         self.file.flush().await.map_err(disk)?;
         self.file.sync_all().await.map_err(disk)?;
-        let sha256 = self.hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let sha256 = crate::hex::hex(&self.hash.finalize());
         Ok(Received { part: self.part, bytes: self.bytes, sha256 })
     }
 }

@@ -54,12 +54,8 @@ impl Serialize for Ranked {
 
 impl PicturePrediction {
     pub(super) fn of(classified: &Classified, top_k: usize) -> Result<Self, ApiError> {
-        let named = classified.classes.iter().cloned().zip(classified.probabilities.iter().copied());
-        let mut ranked: Vec<(String, f32)> = named.collect();
-        // A stable sort: classes that are equally probable keep the model's order.
-        ranked.sort_by(|a, b| b.1.total_cmp(&a.1));
+        let ranked: Vec<_> = classified.top(top_k.max(1)).into_iter().map(|(class, p)| (class.to_owned(), p)).collect();
         let (label, probability) = ranked.first().cloned().ok_or_else(|| ApiError::internal("a model without classes"))?;
-        ranked.truncate(top_k);
         Ok(Self { label, probability, probabilities: Ranked(ranked) })
     }
 }

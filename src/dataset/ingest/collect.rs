@@ -10,6 +10,7 @@ use super::IngestProgress;
 use super::pipeline::{Accepted, Outcome};
 use crate::dataset::pack::PackWriter;
 use crate::dataset::{ClassCount, DatasetError, ImageRecord, IngestFailure, Ingested, MIN_CLASSES, MIN_PER_CLASS, Rejected};
+use crate::hex::hex;
 
 /// The first bytes of what a content hash is taken over; the number is raised when the rest changes.
 const CONTENT_HASH_DOMAIN: &[u8] = b"topgraft data set content 1\n";
@@ -145,8 +146,4 @@ impl Collector {
         }
         hex(&hash.finalize())
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -25,6 +25,7 @@ use self::collect::{Contents, Located, Part, Slot, collect};
 pub use self::error::{LayerProblem, SourceFailure, WeightsError};
 pub use self::fetch::{FetchOptions, FetchSource, Fetched, KERAS_FILE, KERAS_URL, fetch};
 use super::layers::{CONVS, ConvSpec};
+use crate::hex::hex;
 
 /// SHA-256 of the ImageNet body: Keras's VGG16 weights, which are the Caffe weights of the Visual Geometry Group.
 /// Hashed as [`BodyWeights::sha256`] says; taken from the published tensors, see docs/decisions.md.
@@ -216,10 +217,6 @@ fn le_bytes(numbers: &[f32]) -> Vec<u8> {
         *four = number.to_le_bytes();
     }
     bytes
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -11,7 +11,8 @@ use sha2::{Digest, Sha256};
 use zip::ZipArchive;
 
 use super::collect::Contents;
-use super::{WeightsError, hex, onnx};
+use super::{WeightsError, onnx};
+use crate::hex::hex;
 use crate::vision::layers::ConvSpec;
 
 /// Name and version, as an installer is asked for them.
