@@ -1,12 +1,30 @@
-//! Gives the binary an rpath to libtorch, so that nobody has to set LD_LIBRARY_PATH.
+//! Gives the binary an rpath to libtorch, so that nobody has to set LD_LIBRARY_PATH, and builds the shim to those of
+//! libtorch's operators that its Rust binding doesn't have.
+
+use std::path::Path;
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rerun-if-changed=src/vision/int8/shim.cpp");
     // torch-sys (`links = "tch"`) exports its library folder to direct dependents only: hence torch-sys in Cargo.toml.
     if let Ok(lib) = std::env::var("DEP_TCH_LIBTORCH_LIB") {
         println!("cargo:rustc-link-arg=-Wl,-rpath,{lib}");
         println!("cargo:rustc-env=TOPGRAFT_LIBTORCH_LIB={lib}");
+        shim(&Path::new(&lib).with_file_name("include"));
     }
     // An installed copy (the container's /opt/topgraft) keeps the libraries beside the binary's folder.
     println!("cargo:rustc-link-arg=-Wl,-rpath,$ORIGIN/../lib");
+}
+
+/// libtorch's headers lie beside its libraries, in `include/`.
+fn shim(include: &Path) {
+    cc::Build::new()
+        .cpp(true)
+        .std("c++17")
+        .flag("-D_GLIBCXX_USE_CXX11_ABI=1")
+        .include(include)
+        // Warnings in libtorch's own headers are not ours to mend.
+        .warnings(false)
+        .file("src/vision/int8/shim.cpp")
+        .compile("topgraft_shim");
 }

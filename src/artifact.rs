@@ -72,6 +72,9 @@ pub struct BackboneRef {
     pub id: String,
     /// SHA-256 of its tensors in forward order, weight (OIHW, little-endian f32) then bias.
     pub sha256: String,
+    /// Which scales the frozen layers' 8-bit integers have; absent in other precisions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scales: Option<String>,
     /// Whose weights they are and on which terms.
     pub attribution: String,
 }

@@ -19,6 +19,7 @@ use super::{ApiError, AppState, Problem};
 use crate::dataset::{ClassCount, Rejected};
 use crate::names::Name;
 use crate::store::{Dataset, DatasetState, Failure, Rejection};
+use crate::training::remove_owner;
 
 pub(super) use ingestor::Ingestor;
 
@@ -183,12 +184,17 @@ async fn delete(State(state): State<AppState>, Path(id): Path<String>) -> Result
     let id = state.store.dataset(&id).await?.id;
     let content = state.store.delete_dataset(id).await?;
     // From here on nothing refers to the files. Should this fail, the next start removes the pictures.
-    let features = content.map(|content| state.settings.features_dir().join(content));
-    for folder in std::iter::once(state.settings.dataset_dir(id)).chain(features) {
-        if let Err(error) = tokio::fs::remove_dir_all(&folder).await
-            && error.kind() != std::io::ErrorKind::NotFound
-        {
-            tracing::warn!(dataset = %id, folder = %folder.display(), %error, "a deleted dataset's folder is left over");
+    let folder = state.settings.dataset_dir(id);
+    if let Err(error) = tokio::fs::remove_dir_all(&folder).await
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        tracing::warn!(dataset = %id, folder = %folder.display(), %error, "a deleted dataset's folder is left over");
+    }
+    if let Some(content) = content {
+        let features = state.settings.features_dir();
+        let removed = tokio::task::spawn_blocking(move || remove_owner(&features, &content)).await;
+        if let Ok(Err(error)) = removed {
+            tracing::warn!(dataset = %id, %error, "a deleted dataset's bottleneck features are left to eviction");
         }
     }
     Ok(StatusCode::NO_CONTENT)

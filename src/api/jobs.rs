@@ -17,7 +17,7 @@ use super::extract::{Json, List, PageQuery, Path, Query};
 use super::{ApiError, AppState, Problem};
 use crate::names::Name;
 use crate::recipe::{Recipe, RecipeRequest};
-use crate::report::Progress;
+use crate::report::{FeaturePlan, Progress};
 use crate::store::{DatasetName, Failure, Job, JobFilter, JobState, NewJob};
 
 /// The routes.
@@ -56,6 +56,8 @@ struct JobBody {
     model: JobModel,
     /// How it trains, whole.
     recipe: Recipe,
+    /// What it keeps of the pictures between epochs; null until that is decided.
+    features: Option<FeaturePlan>,
     /// How far it is; null until it runs.
     progress: Option<Progress>,
     /// How often it has been started.
@@ -94,6 +96,7 @@ impl From<Job> for JobBody {
             dataset: job.dataset,
             model: JobModel { name: job.model, version },
             recipe: job.recipe,
+            features: job.features,
             progress: job.progress,
             attempts: job.attempts,
             cancel_requested: job.cancel_requested,

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
 use topgraft::config::{LogFormat, Settings};
+use topgraft::vision::device;
 use tracing_subscriber::EnvFilter;
 
 /// Sets logging up: `RUST_LOG` decides what is logged, the settings how it looks.
@@ -24,6 +25,13 @@ fn start_logging(settings: &Settings, default_level: &str) {
         LogFormat::Text => builder.init(),
         LogFormat::Json => builder.json().init(),
     }
+}
+
+/// Settles the device and the threads that the network computes on; before the first tensor.
+fn prepare_device(settings: &Settings) -> Result<()> {
+    device::select(settings.device)?;
+    device::set_threads(settings.threads);
+    Ok(())
 }
 
 /// A flag that the first interrupt (Ctrl-C) sets; the second ends the process at once.

@@ -29,7 +29,7 @@ pub fn run(args: PredictArgs) -> Result<()> {
     if !settings.backbone().exists() {
         bail!(super::no_weights(&settings.backbone()));
     }
-    topgraft::vision::device::set_threads(settings.threads);
+    super::prepare_device(&settings)?;
     let model = ModelRef { name: args.model.display().to_string(), version: 0, dir: args.model };
     let runtime = tokio::runtime::Runtime::new()?;
     runtime.block_on(async {

@@ -13,7 +13,6 @@ use topgraft::config::{Settings, SettingsArgs};
 use topgraft::inference::{Predictor, PredictorSettings};
 use topgraft::jobs::{Supervisor, WorkerHealth, worker};
 use topgraft::store::Store;
-use topgraft::vision::device;
 use uuid::Uuid;
 
 /// How to serve.
@@ -109,7 +108,7 @@ fn prepare(args: SettingsArgs) -> Result<Arc<Settings>> {
     if !settings.backbone().exists() {
         bail!(super::no_weights(&settings.backbone()));
     }
-    device::set_threads(settings.threads);
+    super::prepare_device(&settings)?;
     Ok(Arc::new(settings))
 }
 

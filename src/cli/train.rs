@@ -13,7 +13,6 @@ use topgraft::dataset::pack::Pack;
 use topgraft::recipe::RecipeRequest;
 use topgraft::report::{Epoch, PhaseName, Stage};
 use topgraft::training::{self, Event, Identity, Observer, ObserverError, Plan, TrainingData};
-use topgraft::vision::preprocessing::Preprocessing;
 use topgraft::vision::weights::BodyWeights;
 
 use super::curves;
@@ -41,7 +40,7 @@ pub struct TrainArgs {
 pub fn run(args: TrainArgs) -> Result<()> {
     let settings = args.settings.resolve()?;
     super::start_logging(&settings, "warn");
-    topgraft::vision::device::set_threads(settings.threads);
+    super::prepare_device(&settings)?;
     if args.model.exists() {
         bail!("{} exists already: name a new folder with --model", args.model.display());
     }
@@ -54,8 +53,12 @@ pub fn run(args: TrainArgs) -> Result<()> {
     let work = tempfile::Builder::new().prefix(".training-").tempdir_in(parent)?;
     let stop = super::stop_on_interrupt()?;
     let data = read(&args.dataset, work.path(), &settings, &stop)?;
-    let plan =
-        Plan { recipe, body: &body, preprocessing: Preprocessing::default(), features_dir: work.path().join("features") };
+    let plan = Plan {
+        recipe,
+        body: &body,
+        features_dir: settings.features_dir(),
+        feature_cache_bytes: settings.feature_cache_bytes,
+    };
     let mut bars = Bars::default();
     let trained = training::run(&plan, &data, &mut bars, &stop)?;
     bars.finish();
@@ -109,6 +112,7 @@ struct Bars {
 impl Observer for Bars {
     fn observe(&mut self, event: Event<'_>) -> Result<(), ObserverError> {
         match event {
+            Event::Features(plan) => println!("{plan}"),
             Event::Progress(progress) => {
                 if self.bar.as_ref().is_none_or(|(stage, _)| *stage != progress.phase) {
                     self.finish();

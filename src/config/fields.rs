@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::LogFormat;
+use crate::vision::device::DeviceChoice;
 
 /// Makes [`Settings`], its defaults, [`SettingsArgs`] and [`ENVIRONMENT`] from one table.
 macro_rules! settings {
@@ -93,6 +94,10 @@ settings! {
         decode_threads: usize = 2, "TOPGRAFT_DECODE_THREADS";
         /// Bytes of loaded models that are kept in memory.
         model_cache_bytes: u64 = 2 << 30, "TOPGRAFT_MODEL_CACHE_BYTES";
+        /// Bytes of bottleneck features that are kept on disk between jobs.
+        feature_cache_bytes: u64 = 32 << 30, "TOPGRAFT_FEATURE_CACHE_BYTES";
+        /// What the network computes on: auto (the first GPU, else the CPU), cpu or cuda:N.
+        device: DeviceChoice = DeviceChoice::Auto, "TOPGRAFT_DEVICE";
         /// Seconds that a worker's claim on a job holds without a heartbeat.
         lease_seconds: u32 = 30, "TOPGRAFT_LEASE_SECONDS";
         /// How often a job is started before it counts as failed.

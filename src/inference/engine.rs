@@ -19,6 +19,7 @@ use crate::artifact::{self, Manifest};
 use crate::training::tail_from_tensors;
 use crate::vision::backbone::Backbone;
 use crate::vision::device;
+use crate::vision::int8::Profile;
 use crate::vision::precision::{Precision, PrecisionChoice};
 use crate::vision::tail::Tail;
 use crate::vision::weights::BodyWeights;
@@ -28,7 +29,7 @@ use crate::vision::weights::BodyWeights;
 pub struct Request {
     pub model: ModelRef,
     pub manifest: Arc<Manifest>,
-    /// Side × side × 3 bytes, row-major RGB.
+    /// The picture's views, one after another, each side × side × 3 bytes, row-major RGB. The answer is the mean over them.
     pub pixels: Vec<u8>,
     pub reply: oneshot::Sender<Result<Vec<f32>, PredictError>>,
 }
@@ -41,6 +42,12 @@ impl Request {
         let manifest = &self.manifest;
         (manifest.precision, manifest.unfreeze_from.frozen(), manifest.preprocessing.input_size)
     }
+
+    /// How many views it brings.
+    fn views(&self) -> usize {
+        let side = self.manifest.preprocessing.input_size as usize;
+        self.pixels.len() / (side * side * 3)
+    }
 }
 
 /// The engine's state.
@@ -49,6 +56,8 @@ pub struct Engine {
     device: Device,
     /// SHA-256 of the loaded body.
     body_sha256: String,
+    /// Names its 8-bit scales, if it has any.
+    scales: Option<&'static str>,
     /// The body, prepared for each precision that a served model needs.
     backbones: HashMap<Precision, Backbone>,
     tails: ByteCache<ModelRef, Tail>,
@@ -84,12 +93,13 @@ impl Engine {
     fn load(settings: PredictorSettings) -> Result<Self, String> {
         let device = device::device();
         let body = BodyWeights::load(&settings.backbone).map_err(|error| error.to_string())?;
-        let precision = device::resolve(PrecisionChoice::Auto, device);
+        let precision = device::resolve(PrecisionChoice::Auto, device, Profile::of(&body).is_some());
         let backbone = Backbone::new(&body, precision, device).map_err(|error| error.to_string())?;
         let backbones = HashMap::from([(precision, backbone)]);
         tracing::info!(?device, ?precision, backbone = body.backbone_id(), "prediction engine ready");
         let tails = ByteCache::new(settings.model_cache_bytes);
-        Ok(Self { settings, device, body_sha256: body.sha256(), backbones, tails })
+        let scales = Profile::of(&body).map(|profile| profile.id());
+        Ok(Self { settings, device, body_sha256: body.sha256(), scales, backbones, tails })
     }
 
     /// Computes one batch from the queue.
@@ -127,15 +137,20 @@ impl Engine {
             Ok(activations) => activations,
             Err(error) => return requests.iter().map(|_| Err(error.clone())).collect(),
         };
-        let mut rows: HashMap<&ModelRef, Vec<usize>> = HashMap::new();
-        for (row, request) in requests.iter().enumerate() {
-            rows.entry(&request.model).or_default().push(row);
+        // A request's views lie side by side; a model's requests all have as many.
+        let mut models: HashMap<&ModelRef, (Vec<usize>, Vec<i64>)> = HashMap::new();
+        let mut row = 0i64;
+        for (place, request) in requests.iter().enumerate() {
+            let (places, rows) = models.entry(&request.model).or_default();
+            places.push(place);
+            let views = request.views() as i64;
+            rows.extend(row..row + views);
+            row += views;
         }
-        for rows in rows.values() {
-            let request = &requests[rows[0]];
-            match self.tail(request, &activations, rows) {
-                Ok(probabilities) => rows.iter().zip(probabilities).for_each(|(&row, p)| answers[row] = Ok(p)),
-                Err(error) => rows.iter().for_each(|&row| answers[row] = Err(error.clone())),
+        for (places, rows) in models.values() {
+            match self.tail(&requests[places[0]], &activations, rows) {
+                Ok(probabilities) => places.iter().zip(probabilities).for_each(|(&place, p)| answers[place] = Ok(p)),
+                Err(error) => places.iter().for_each(|&place| answers[place] = Err(error.clone())),
             }
         }
         answers
@@ -145,7 +160,10 @@ impl Engine {
         let (precision, frozen, side) = requests[0].group();
         let pixels = requests.iter().map(|request| request.pixels.as_slice()).collect::<Vec<_>>().concat();
         let backbone = self.backbone(precision)?;
-        let compute = || backbone.forward(&backbone.pixels(&pixels, side as usize)?, 0, frozen);
+        let compute = || {
+            let x = backbone.frozen(&backbone.pixels(&pixels, side as usize)?, 0, frozen)?;
+            backbone.handed_over(&x, frozen)
+        };
         compute().map_err(broken)
     }
 
@@ -160,7 +178,8 @@ impl Engine {
         }
     }
 
-    fn tail(&mut self, request: &Request, activations: &Tensor, rows: &[usize]) -> Result<Vec<Vec<f32>>, PredictError> {
+    /// The answers to requests of one model, like `request`, whose views are these rows.
+    fn tail(&mut self, request: &Request, activations: &Tensor, rows: &[i64]) -> Result<Vec<Vec<f32>>, PredictError> {
         if self.tails.get(&request.model).is_none() {
             let tail = self.load_tail(request)?;
             let bytes = tail.bytes();
@@ -172,10 +191,9 @@ impl Engine {
             let x = if rows.len() as i64 == activations.size()[0] {
                 activations.shallow_clone()
             } else {
-                let rows: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
-                activations.f_index_select(0, &Tensor::f_from_slice(&rows)?.f_to_device(activations.device())?)?
+                activations.f_index_select(0, &Tensor::f_from_slice(rows)?.f_to_device(activations.device())?)?
             };
-            Vec::<Vec<f32>>::try_from(&tail.probabilities(&x)?)
+            Vec::<Vec<f32>>::try_from(&tail.view_probabilities(&x, request.views() as i64)?)
         };
         probabilities().map_err(broken)
     }
@@ -185,6 +203,10 @@ impl Engine {
         let unusable = |reason: String| PredictError::Model(format!("{} version {}: {reason}", model.name, model.version));
         if manifest.backbone.sha256 != self.body_sha256 {
             return Err(unusable(format!("it was trained on the backbone {}, which isn't the one here", manifest.backbone.id)));
+        }
+        let scales = manifest.backbone.scales.as_deref();
+        if manifest.precision.is_int8() && scales != Some(self.scales.unwrap_or_default()) {
+            return Err(unusable(format!("its 8-bit scales are {scales:?} and this version's {:?}", self.scales)));
         }
         let tensors = artifact::tensors(&model.dir, manifest).map_err(|error| unusable(error.to_string()))?;
         let tail = tail_from_tensors(tensors, manifest.unfreeze_from, self.device).map_err(unusable)?;

@@ -17,6 +17,7 @@ use futures_util::future::join_all;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::artifact::Manifest;
+use crate::vision::augmentation::evaluation_views;
 use crate::vision::picture::{self, PictureError, PictureLimits};
 use engine::{Engine, Request};
 use models::Manifests;
@@ -166,11 +167,11 @@ impl Predictor {
     /// Decodes and renders a picture as training's evaluation view did, in the bounded pool.
     async fn pixels(&self, manifest: &Manifest, picture: Bytes) -> Result<Vec<u8>, PredictError> {
         let permit = Arc::clone(&self.decoding).acquire_owned().await.map_err(|_| PredictError::Unavailable)?;
-        let (preprocessing, limits) = (manifest.preprocessing, self.limits);
+        let (preprocessing, limits, flip) = (manifest.preprocessing, self.limits, manifest.recipe.test_time_flip);
         let render = move || {
             // Held until the pixels are there: a request that goes away doesn't free a core that is still busy.
             let _permit = permit;
-            picture::decode(&picture, &limits).map(|picture| preprocessing.render(&picture))
+            picture::decode(&picture, &limits).map(|picture| evaluation_views(&picture, &preprocessing, flip))
         };
         Ok(tokio::task::spawn_blocking(render).await.map_err(|_| PredictError::Unavailable)??)
     }

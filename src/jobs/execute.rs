@@ -13,7 +13,6 @@ use crate::dataset::ImageRecord;
 use crate::dataset::pack::Pack;
 use crate::store::{Dataset, Job, Published, Store, StoreError};
 use crate::training::{self, Event, Identity, Observer, ObserverError, Plan, TrainingData, TrainingError};
-use crate::vision::preprocessing::Preprocessing;
 use crate::vision::weights::BodyWeights;
 
 /// All that a job needs, loaded.
@@ -77,8 +76,8 @@ pub fn execute(input: &Input, images: Vec<ImageRecord>) -> Result<Done, ExecuteE
     let plan = Plan {
         recipe: job.recipe,
         body: &input.body,
-        preprocessing: Preprocessing::default(),
         features_dir: settings.features_dir(),
+        feature_cache_bytes: settings.feature_cache_bytes,
     };
     let mut recorder = Recorder { input, lost: None };
     let trained = training::run(&plan, &data, &mut recorder, &input.stop);
@@ -121,6 +120,7 @@ impl Observer for Recorder<'_> {
     fn observe(&mut self, event: Event<'_>) -> Result<(), ObserverError> {
         let Input { store, job, lease, runtime, .. } = self.input;
         let written = match event {
+            Event::Features(plan) => runtime.block_on(store.record_features(job.id, *lease, plan)),
             Event::Progress(progress) => runtime.block_on(store.record_progress(job.id, *lease, progress)),
             Event::Epoch(epoch) => runtime.block_on(store.record_epoch(job.id, *lease, epoch)),
             Event::Phase(report) => runtime.block_on(store.record_phase(job.id, *lease, report)),

@@ -4,19 +4,28 @@
 //! answers either a whole [`Recipe`] or every field that has to change. A `Recipe` read back from JSON (a database row, a
 //! manifest) goes through the same gate, so one that exists is valid.
 
+mod gate;
 mod optimizer;
 mod presets;
 mod request;
+mod schedule;
+#[cfg(test)]
+mod tests;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 pub use optimizer::{Optimizer, OptimizerKind};
 pub use presets::Preset;
-pub use request::{FineTuneRequest, HeadRequest, OptimizerRequest, PhaseRequest, RecipeRequest};
+pub use request::{
+    AugmentationRequest, FineTuneRequest, HeadRequest, OptimizerRequest, PhaseRequest, RecipeRequest, ScheduleRequest,
+};
+pub use schedule::{Schedule, ScheduleKind};
 
+use crate::vision::augmentation::Augmentation;
 use crate::vision::layers::UnfreezeFrom;
 use crate::vision::precision::PrecisionChoice;
+use crate::vision::preprocessing::Resize;
 
 /// A field of a request that has to change, and how.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -38,16 +47,31 @@ pub struct InvalidRecipe(pub Vec<FieldError>);
 pub struct Recipe {
     /// The preset whose values fill what the request left out.
     pub preset: Preset,
-    /// Decides the split, the initial head, dropout and the order of pictures. 0 to 2^53 − 1, so that JSON keeps it exact.
+    /// Decides the split, the initial head, dropout, the augmented views and the order of pictures. 0 to 2^53 − 1, so that
+    /// JSON keeps it exact.
     pub seed: u64,
-    /// Arithmetic of the backbone's layers; weights and optimiser state are always f32.
+    /// Arithmetic of the backbone's layers; weights that learn and optimiser state are always f32.
     pub precision: PrecisionChoice,
     /// Pictures a step.
     pub batch_size: u32,
     /// Share of each class held out for validation.
     pub validation_fraction: f64,
+    /// Share of each class kept untouched until the end; 0 for none.
+    pub test_fraction: f64,
+    /// Side in pixels of the square that the network sees, a multiple of 32.
+    pub input_size: u32,
+    /// How a picture of any shape becomes that square.
+    pub resize: Resize,
     /// The new classifier on top of the backbone.
     pub head: Head,
+    /// What a training picture is seen as beside itself.
+    pub augmentation: Views,
+    /// Share of the target's probability that is spread evenly over all classes (Szegedy et al. 2015, section 7); 0 for none.
+    pub label_smoothing: f64,
+    /// What is done about classes of different sizes.
+    pub class_balance: ClassBalance,
+    /// Whether the answer is the mean of the picture's and its mirror image's probabilities.
+    pub test_time_flip: bool,
     /// First phase: the head alone, on the frozen backbone.
     pub warm_up: Phase,
     /// Second phase: the head and the backbone's upper layers.
@@ -63,25 +87,58 @@ pub struct Head {
     pub dropout: f64,
 }
 
-/// A phase that trains the head alone.
+/// Augmented views of the training pictures: how many, and how far they stray.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Views {
+    /// Augmented views stored of each training picture beside the picture as it is; 0 for none, and then the strengths mean
+    /// nothing.
+    #[serde(rename = "views")]
+    pub count: u32,
+    /// How far they stray.
+    #[serde(flatten)]
+    pub strengths: Augmentation,
+}
+
+/// What is done about classes of different sizes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ClassBalance {
+    /// Nothing: each picture counts alike.
+    None,
+    /// A picture's loss is weighted by the inverse of its class's frequency.
+    Weights,
+    /// Each class is drawn equally often, so pictures of small classes come up more than once an epoch.
+    Sampling,
+}
+
+/// What decides a phase's training; as `warm_up`, that of the head alone.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Phase {
     /// Passes over the training pictures; 0 skips the phase.
     pub epochs: u32,
     /// How weights move.
     pub optimizer: Optimizer,
+    /// How the learning rate moves.
+    pub schedule: Schedule,
+    /// Largest Euclidean norm of all gradients together, beyond which they are scaled down; 0 for no limit.
+    pub gradient_clip: f64,
+    /// Share that the exponential moving average of the weights keeps of itself a step. The average is what is validated and
+    /// published; 0 for the weights themselves.
+    pub ema_decay: f64,
+    /// Epochs without a better validation accuracy after which the phase ends; the best epoch's weights are kept. 0 trains
+    /// all epochs and keeps the last's.
+    pub patience: u32,
 }
 
 /// The phase that also trains the backbone from a layer up.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct FineTune {
-    /// Passes over the training pictures; 0 skips the phase.
-    pub epochs: u32,
     /// First convolution that learns (Keras name), or `none`: the head alone goes on learning.
     #[schema(value_type = String, example = "block5_conv1")]
     pub unfreeze_from: UnfreezeFrom,
-    /// How weights move.
-    pub optimizer: Optimizer,
+    /// What it shares with the warm-up.
+    #[serde(flatten)]
+    pub phase: Phase,
 }
 
 impl TryFrom<RecipeRequest> for Recipe {
@@ -94,6 +151,6 @@ impl TryFrom<RecipeRequest> for Recipe {
 
 impl Default for Recipe {
     fn default() -> Self {
-        Preset::Classic.recipe()
+        Preset::default().recipe()
     }
 }

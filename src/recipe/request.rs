@@ -1,41 +1,54 @@
-//! A recipe as a request gives it, and the gate it passes.
+//! A recipe as a request gives it.
 
 use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{FieldError, FineTune, Head, InvalidRecipe, Optimizer, OptimizerKind, Phase, Preset, Recipe};
-use crate::vision::layers::UnfreezeFrom;
+use super::gate::Gate;
+use super::{ClassBalance, FineTune, Head, InvalidRecipe, OptimizerKind, Preset, Recipe, ScheduleKind};
 use crate::vision::precision::PrecisionChoice;
+use crate::vision::preprocessing::Resize;
 
 /// The largest integer that JSON readers in JavaScript keep exact.
-const MAX_SEED: u64 = (1 << 53) - 1;
-const EPOCHS: RangeInclusive<u32> = 0..=10_000;
+pub(super) const MAX_SEED: u64 = (1 << 53) - 1;
 const BATCH_SIZE: RangeInclusive<u32> = 1..=1_024;
+const VALIDATION_FRACTION: RangeInclusive<f64> = 0.01..=0.9;
+const TEST_FRACTION: RangeInclusive<f64> = 0.0..=0.5;
 const UNITS: RangeInclusive<u32> = 1..=8_192;
 const DROPOUT: RangeInclusive<f64> = 0.0..=0.95;
-const VALIDATION_FRACTION: RangeInclusive<f64> = 0.01..=0.9;
-const LEARNING_RATE: RangeInclusive<f64> = 1e-9..=10.0;
-const MOMENTUM: RangeInclusive<f64> = 0.0..=0.9999;
-const WEIGHT_DECAY: RangeInclusive<f64> = 0.0..=1.0;
+const LABEL_SMOOTHING: RangeInclusive<f64> = 0.0..=0.5;
 
 /// A recipe with every field optional; the preset fills the rest.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RecipeRequest {
-    /// The preset that fills what is left out; `classic` if none is named.
+    /// The preset that fills what is left out; `balanced` if none is named.
     pub preset: Option<Preset>,
     /// See [`Recipe::seed`].
     pub seed: Option<u64>,
-    /// `auto` (bf16 where the processor has it, else f32), `f32` or `bf16`.
+    /// `auto` (bf16 where the processor has it, else f32), `f32`, `bf16` or `int8` (8-bit integers for the frozen layers).
     pub precision: Option<PrecisionChoice>,
     /// Pictures a step, 1 to 1,024.
     pub batch_size: Option<u32>,
     /// Share of each class held out for validation, 0.01 to 0.9.
     pub validation_fraction: Option<f64>,
+    /// Share of each class kept untouched until the end, 0 (none) to 0.5; at most 0.9 together with `validation_fraction`.
+    pub test_fraction: Option<f64>,
+    /// Side in pixels of the square that the network sees, 160 to 448, a multiple of 32.
+    pub input_size: Option<u32>,
+    /// How a picture of any shape becomes that square: `squash` or `crop`.
+    pub resize: Option<Resize>,
     /// The new classifier.
     pub head: Option<HeadRequest>,
+    /// What a training picture is seen as beside itself.
+    pub augmentation: Option<AugmentationRequest>,
+    /// Share of the target's probability that is spread evenly over all classes, 0 to 0.5.
+    pub label_smoothing: Option<f64>,
+    /// What is done about classes of different sizes: `none`, `weights` or `sampling`.
+    pub class_balance: Option<ClassBalance>,
+    /// Whether the answer is the mean of the picture's and its mirror image's probabilities.
+    pub test_time_flip: Option<bool>,
     /// First phase.
     pub warm_up: Option<PhaseRequest>,
     /// Second phase.
@@ -52,6 +65,22 @@ pub struct HeadRequest {
     pub dropout: Option<f64>,
 }
 
+/// The augmented views, every field optional.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AugmentationRequest {
+    /// Augmented views stored of each training picture, 0 (only the picture as it is) to 64.
+    pub views: Option<u32>,
+    /// Smallest share of the picture's area that a random crop keeps, 0.05 to 1.
+    pub crop_area_min: Option<f64>,
+    /// Whether views are mirrored left to right by lot.
+    pub flip: Option<bool>,
+    /// Largest rotation in degrees either way, 0 to 180.
+    pub rotation: Option<f64>,
+    /// Largest relative change of brightness, contrast and saturation, 0 to 0.9.
+    pub color_jitter: Option<f64>,
+}
+
 /// The warm-up, every field optional.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -60,8 +89,17 @@ pub struct PhaseRequest {
     pub epochs: Option<u32>,
     /// How weights move.
     pub optimizer: Option<OptimizerRequest>,
+    /// How the learning rate moves.
+    pub schedule: Option<ScheduleRequest>,
+    /// Largest Euclidean norm of all gradients together, up to 1,000; 0 for no limit.
+    pub gradient_clip: Option<f64>,
+    /// Decay of the weights' exponential moving average, 0 (none) to 0.99999.
+    pub ema_decay: Option<f64>,
+    /// Epochs without a better validation accuracy after which the phase ends, 0 (never) to 10,000.
+    pub patience: Option<u32>,
 }
 
+// The fields of `PhaseRequest` again: flattened, they could neither be denied unknown ones nor be named in an error.
 /// The fine-tune phase, every field optional.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -72,6 +110,22 @@ pub struct FineTuneRequest {
     pub unfreeze_from: Option<String>,
     /// How weights move.
     pub optimizer: Option<OptimizerRequest>,
+    /// How the learning rate moves.
+    pub schedule: Option<ScheduleRequest>,
+    /// Largest Euclidean norm of all gradients together, up to 1,000; 0 for no limit.
+    pub gradient_clip: Option<f64>,
+    /// Decay of the weights' exponential moving average, 0 (none) to 0.99999.
+    pub ema_decay: Option<f64>,
+    /// Epochs without a better validation accuracy after which the phase ends, 0 (never) to 10,000.
+    pub patience: Option<u32>,
+}
+
+impl FineTuneRequest {
+    /// What it shares with the warm-up.
+    fn phase(self) -> PhaseRequest {
+        let Self { epochs, unfreeze_from: _, optimizer, schedule, gradient_clip, ema_decay, patience } = self;
+        PhaseRequest { epochs, optimizer, schedule, gradient_clip, ema_decay, patience }
+    }
 }
 
 /// An optimiser, every field optional. Another `kind` than the preset's starts from that kind's own defaults.
@@ -88,6 +142,22 @@ pub struct OptimizerRequest {
     pub weight_decay: Option<f64>,
 }
 
+/// A learning rate's schedule, every field optional. Another `kind` than the preset's keeps the preset's ramp.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ScheduleRequest {
+    /// Which shape.
+    pub kind: Option<ScheduleKind>,
+    /// Epochs, or parts of one, over which the rate rises linearly from 0, 0 (no ramp) to 1,000.
+    pub ramp_epochs: Option<f64>,
+    /// Epochs between two reductions, 1 to 10,000; for `step` only.
+    pub step_epochs: Option<u32>,
+    /// What a reduction multiplies the rate with, above 0 and below 1; for `step` and `plateau` only.
+    pub factor: Option<f64>,
+    /// Epochs without a better validation loss before a reduction, 1 to 10,000; for `plateau` only.
+    pub patience: Option<u32>,
+}
+
 impl RecipeRequest {
     /// Fills in the preset and validates.
     ///
@@ -98,7 +168,6 @@ impl RecipeRequest {
         let base = preset.recipe();
         let mut gate = Gate::default();
         let head = self.head.unwrap_or_default();
-        let warm_up = self.warm_up.unwrap_or_default();
         let fine_tune = self.fine_tune.unwrap_or_default();
         let recipe = Recipe {
             preset,
@@ -111,157 +180,24 @@ impl RecipeRequest {
                 base.validation_fraction,
                 &VALIDATION_FRACTION,
             ),
+            test_fraction: gate.within("test_fraction", self.test_fraction, base.test_fraction, &TEST_FRACTION),
+            input_size: gate.input_size(self.input_size, base.input_size),
+            resize: self.resize.unwrap_or(base.resize),
             head: Head {
                 units: gate.within("head.units", head.units, base.head.units, &UNITS),
                 dropout: gate.within("head.dropout", head.dropout, base.head.dropout, &DROPOUT),
             },
-            warm_up: Phase {
-                epochs: gate.within("warm_up.epochs", warm_up.epochs, base.warm_up.epochs, &EPOCHS),
-                optimizer: gate.optimizer("warm_up.optimizer", warm_up.optimizer, base.warm_up.optimizer),
-            },
+            augmentation: gate.augmentation(self.augmentation, base.augmentation),
+            label_smoothing: gate.within("label_smoothing", self.label_smoothing, base.label_smoothing, &LABEL_SMOOTHING),
+            class_balance: self.class_balance.unwrap_or(base.class_balance),
+            test_time_flip: self.test_time_flip.unwrap_or(base.test_time_flip),
+            warm_up: gate.phase("warm_up", self.warm_up.unwrap_or_default(), base.warm_up),
             fine_tune: FineTune {
-                epochs: gate.within("fine_tune.epochs", fine_tune.epochs, base.fine_tune.epochs, &EPOCHS),
-                unfreeze_from: gate.layer(fine_tune.unfreeze_from, base.fine_tune.unfreeze_from),
-                optimizer: gate.optimizer("fine_tune.optimizer", fine_tune.optimizer, base.fine_tune.optimizer),
+                unfreeze_from: gate.layer(fine_tune.unfreeze_from.as_deref(), base.fine_tune.unfreeze_from),
+                phase: gate.phase("fine_tune", fine_tune.phase(), base.fine_tune.phase),
             },
         };
-        if recipe.warm_up.epochs == 0 && recipe.fine_tune.epochs == 0 {
-            gate.refuse("fine_tune.epochs", "must be at least 1 when warm_up.epochs is 0: nothing would be trained".into());
-        }
-        if gate.errors.is_empty() { Ok(recipe) } else { Err(InvalidRecipe(gate.errors)) }
-    }
-}
-
-/// Collects every refusal, so that one answer names them all.
-#[derive(Default)]
-struct Gate {
-    errors: Vec<FieldError>,
-}
-
-impl Gate {
-    fn refuse(&mut self, field: &str, message: String) {
-        self.errors.push(FieldError { field: field.to_owned(), message });
-    }
-
-    fn within<T: PartialOrd + Copy + std::fmt::Display>(
-        &mut self,
-        field: &str,
-        given: Option<T>,
-        base: T,
-        range: &RangeInclusive<T>,
-    ) -> T {
-        let value = given.unwrap_or(base);
-        // A NaN compares false with everything, so it is refused here too.
-        if !range.contains(&value) {
-            self.refuse(field, format!("must be from {} to {}, not {value}", range.start(), range.end()));
-        }
-        value
-    }
-
-    fn layer(&mut self, given: Option<String>, base: UnfreezeFrom) -> UnfreezeFrom {
-        let Some(name) = given else { return base };
-        name.parse().unwrap_or_else(|error| {
-            self.refuse("fine_tune.unfreeze_from", format!("{error}"));
-            base
-        })
-    }
-
-    fn optimizer(&mut self, field: &str, given: Option<OptimizerRequest>, base: Optimizer) -> Optimizer {
-        let given = given.unwrap_or_default();
-        let kind = given.kind.unwrap_or(base.kind);
-        let base = if kind == base.kind {
-            base
-        } else {
-            Optimizer { kind, momentum: 0.0, weight_decay: kind.default_weight_decay(), ..base }
-        };
-        if !kind.takes_momentum() && given.momentum.is_some_and(|momentum| momentum != 0.0) {
-            self.refuse(&format!("{field}.momentum"), "belongs to sgd and rmsprop: leave it out".to_owned());
-        }
-        Optimizer {
-            kind,
-            learning_rate: self.within(
-                &format!("{field}.learning_rate"),
-                given.learning_rate,
-                base.learning_rate,
-                &LEARNING_RATE,
-            ),
-            momentum: self.within(&format!("{field}.momentum"), given.momentum, base.momentum, &MOMENTUM),
-            weight_decay: self.within(&format!("{field}.weight_decay"), given.weight_decay, base.weight_decay, &WEIGHT_DECAY),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn resolve(json: &str) -> Result<Recipe, InvalidRecipe> {
-        serde_json::from_str::<RecipeRequest>(json).expect("the test's own JSON").resolve()
-    }
-
-    #[test]
-    fn an_empty_request_is_the_classic_recipe() {
-        assert_eq!(resolve("{}").unwrap(), Preset::Classic.recipe());
-    }
-
-    #[test]
-    fn every_wrong_field_is_named_at_once() {
-        let error = resolve(
-            r#"{"batch_size": 0, "head": {"dropout": 1.5}, "fine_tune": {"unfreeze_from": "block9_conv1",
-                "optimizer": {"kind": "adam", "learning_rate": -1, "momentum": 0.9}}}"#,
-        )
-        .unwrap_err();
-        let fields: Vec<_> = error.0.iter().map(|e| e.field.as_str()).collect();
-        assert_eq!(
-            fields,
-            [
-                "batch_size",
-                "head.dropout",
-                "fine_tune.unfreeze_from",
-                "fine_tune.optimizer.momentum",
-                "fine_tune.optimizer.learning_rate"
-            ]
-        );
-    }
-
-    #[test]
-    fn another_kind_brings_its_own_weight_decay() {
-        let recipe = resolve(r#"{"fine_tune": {"optimizer": {"kind": "adamw"}}}"#).unwrap();
-        assert!((recipe.fine_tune.optimizer.weight_decay - 1e-2).abs() < f64::EPSILON);
-        assert!((recipe.fine_tune.optimizer.learning_rate - 1e-3).abs() < f64::EPSILON);
-    }
-
-    #[test]
-    fn a_run_without_epochs_is_refused() {
-        let error = resolve(r#"{"warm_up": {"epochs": 0}, "fine_tune": {"epochs": 0}}"#).unwrap_err();
-        assert_eq!(error.0[0].field, "fine_tune.epochs");
-    }
-
-    #[test]
-    fn unknown_fields_are_refused() {
-        assert!(serde_json::from_str::<RecipeRequest>(r#"{"learning_rate": 1}"#).is_err());
-    }
-
-    proptest! {
-        /// Whatever resolves reads back as itself: the gate changes nothing that it lets through.
-        #[test]
-        fn a_resolved_recipe_survives_json(seed in 0..=MAX_SEED, batch in 1u32..=1024, dropout in 0.0..0.95,
-                                           rate in 1e-6..10.0f64, epochs in 1u32..500) {
-            let request = RecipeRequest {
-                seed: Some(seed),
-                batch_size: Some(batch),
-                head: Some(HeadRequest { units: None, dropout: Some(dropout) }),
-                warm_up: Some(PhaseRequest {
-                    epochs: Some(epochs),
-                    optimizer: Some(OptimizerRequest { learning_rate: Some(rate), ..Default::default() }),
-                }),
-                ..Default::default()
-            };
-            let recipe = request.resolve().unwrap();
-            let back: Recipe = serde_json::from_str(&serde_json::to_string(&recipe).unwrap()).unwrap();
-            prop_assert_eq!(back, recipe);
-        }
+        gate.together(&recipe);
+        gate.passed(recipe)
     }
 }

@@ -36,6 +36,9 @@ pub struct Averages {
 pub struct PhaseReport {
     /// The phase.
     pub phase: PhaseName,
+    /// The epoch whose weights these are: the phase's last, or, with patience, its best.
+    #[serde(default)]
+    pub epoch: u32,
     /// Share of pictures whose most probable class is theirs.
     pub accuracy: f64,
     /// Every class counts the same.
@@ -51,7 +54,12 @@ pub struct PhaseReport {
 impl PhaseReport {
     /// Counts up a phase from each picture's true and predicted class, numbered below `classes.len()`.
     #[must_use]
-    pub fn new(phase: PhaseName, classes: &[String], pairs: impl IntoIterator<Item = (usize, usize)>) -> Self {
+    pub fn new(
+        phase: PhaseName,
+        epoch: u32,
+        classes: &[String],
+        pairs: impl IntoIterator<Item = (usize, usize)>,
+    ) -> Self {
         let mut confusion = vec![vec![0u64; classes.len()]; classes.len()];
         for (truth, predicted) in pairs {
             confusion[truth][predicted] += 1;
@@ -61,6 +69,7 @@ impl PhaseReport {
         let correct: u64 = (0..classes.len()).map(|k| confusion[k][k]).sum();
         Self {
             phase,
+            epoch,
             accuracy: ratio(correct, total),
             macro_avg: average(&rows, |_| 1.0),
             weighted_avg: average(&rows, |row| row.support as f64),
@@ -109,7 +118,7 @@ mod tests {
     /// Figures of scikit-learn's classification_report for y_true = 0 0 0 1 1 2, y_pred = 0 0 1 1 2 1.
     #[test]
     fn agrees_with_scikit_learn() {
-        let report = PhaseReport::new(PhaseName::WarmUp, &names(3), [(0, 0), (0, 0), (0, 1), (1, 1), (1, 2), (2, 1)]);
+        let report = PhaseReport::new(PhaseName::WarmUp, 1, &names(3), [(0, 0), (0, 0), (0, 1), (1, 1), (1, 2), (2, 1)]);
         assert_eq!(report.confusion, [[2, 1, 0], [0, 1, 1], [0, 1, 0]]);
         let close = |a: f64, b: f64| assert!((a - b).abs() < 5e-5, "{a} is not {b}");
         close(report.accuracy, 0.5);
@@ -126,7 +135,7 @@ mod tests {
         /// Weighted recall is accuracy; supports add up to the pictures.
         #[test]
         fn laws_of_the_report(pairs in proptest::collection::vec((0usize..5, 0usize..5), 1..200)) {
-            let report = PhaseReport::new(PhaseName::FineTune, &names(5), pairs.iter().copied());
+            let report = PhaseReport::new(PhaseName::FineTune, 1, &names(5), pairs.iter().copied());
             prop_assert!((report.weighted_avg.recall - report.accuracy).abs() < 1e-12);
             prop_assert_eq!(report.classes.iter().map(|c| c.support).sum::<u64>(), pairs.len() as u64);
             prop_assert_eq!(report.confusion.iter().flatten().sum::<u64>(), pairs.len() as u64);

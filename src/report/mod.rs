@@ -56,6 +56,26 @@ impl From<PhaseName> for Stage {
     }
 }
 
+/// What a run keeps of the pictures between epochs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FeaturePlan {
+    /// The freeze boundary: the last layer whose output never changes in the fine-tune phase.
+    pub boundary: String,
+    /// The layer whose activations are kept, the boundary or one below it that takes less room; null when nothing is kept
+    /// and every epoch starts from the pictures.
+    pub kept: Option<String>,
+    /// Augmented views kept of each training picture. When nothing is kept, every epoch sees new ones.
+    pub views: u32,
+    /// Augmented views that the recipe asks for.
+    pub views_wanted: u32,
+    /// Rows kept: pictures times views.
+    pub rows: u64,
+    /// Bytes that they take at most; compressed, usually less than half.
+    pub bytes: u64,
+    /// What the cache may take in all.
+    pub budget_bytes: u64,
+}
+
 /// How far a run is.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Progress {
@@ -86,7 +106,7 @@ pub struct Epoch {
     pub val_loss: f64,
     /// Over all validation pictures, with the weights at the epoch's end.
     pub val_accuracy: f64,
-    /// The optimiser's step size.
+    /// The optimiser's step size at the epoch's first step.
     pub learning_rate: f64,
     /// Wall-clock seconds, training and validation.
     pub seconds: f64,
@@ -99,6 +119,9 @@ pub struct SplitSummary {
     pub train: u64,
     /// Validation pictures.
     pub validation: u64,
+    /// Pictures kept back for the test; 0 if there was none.
+    #[serde(default)]
+    pub test: u64,
     /// The seed that decided it.
     pub seed: u64,
 }
@@ -127,6 +150,10 @@ pub struct Report {
     pub classes: Vec<String>,
     /// One report after each phase that ran.
     pub phases: Vec<PhaseReport>,
+    /// What the published weights make of pictures that neither training nor the choice of an epoch ever saw, if the recipe kept
+    /// some back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test: Option<PhaseReport>,
     /// How the pictures were divided.
     pub split: SplitSummary,
     /// Each validation picture's final probabilities.

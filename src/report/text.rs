@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Averages, PhaseReport, Report};
+use super::{Averages, FeaturePlan, PhaseReport, Report, SplitSummary};
 
 /// Widest confusion matrix that is printed: beyond it rows no longer fit a screen, and the JSON has it anyway.
 const WIDEST_MATRIX: usize = 40;
@@ -12,7 +12,30 @@ impl fmt::Display for Report {
         for phase in &self.phases {
             writeln!(f, "{phase}")?;
         }
-        writeln!(f, "{} training and {} validation pictures, seed {}", self.split.train, self.split.validation, self.split.seed)
+        if let Some(test) = &self.test {
+            writeln!(f, "on pictures kept back:\n\n{test}")?;
+        }
+        let SplitSummary { train, validation, test, seed } = self.split;
+        writeln!(f, "{train} training, {validation} validation and {test} test pictures, seed {seed}")
+    }
+}
+
+impl fmt::Display for FeaturePlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { boundary, kept, views, views_wanted, rows, bytes, budget_bytes } = self;
+        let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
+        let Some(kept) = kept else {
+            return write!(f, "features are computed anew in every epoch: {:.1} GiB are too few to keep any", gib(*budget_bytes));
+        };
+        write!(f, "features kept at {kept}")?;
+        if kept != boundary {
+            write!(f, " (below {boundary}, which takes more room)")?;
+        }
+        write!(f, ": {rows} rows, at most {:.1} GiB; {views} augmented views of each training picture", gib(*bytes))?;
+        if views < views_wanted {
+            write!(f, " instead of {views_wanted}: {:.1} GiB have no room for more", gib(*budget_bytes))?;
+        }
+        Ok(())
     }
 }
 
@@ -20,7 +43,7 @@ impl fmt::Display for PhaseReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let total: u64 = self.classes.iter().map(|class| class.support).sum();
         let width = self.classes.iter().map(|class| class.name.chars().count()).max().unwrap_or(0).max("weighted avg".len());
-        writeln!(f, "after {}\n", self.phase)?;
+        writeln!(f, "after {}, epoch {}\n", self.phase, self.epoch)?;
         writeln!(f, "{:>width$} {:>9} {:>9} {:>9} {:>9}\n", "", "precision", "recall", "f1-score", "support")?;
         for class in &self.classes {
             let (p, r, f1) = (class.precision, class.recall, class.f1);
@@ -62,7 +85,7 @@ mod tests {
     #[test]
     fn prints_the_familiar_table() {
         let classes = ["cat".to_owned(), "dog".to_owned()];
-        let text = PhaseReport::new(PhaseName::WarmUp, &classes, [(0, 0), (0, 1), (1, 1), (1, 1)]).to_string();
+        let text = PhaseReport::new(PhaseName::WarmUp, 1, &classes, [(0, 0), (0, 1), (1, 1), (1, 1)]).to_string();
         let expected = "after warm_up
 
              precision    recall  f1-score   support

@@ -22,7 +22,7 @@ use super::rows::{Cells, json};
 use super::{Conflict, Missing, Page, Store, StoreError, Tx, datasets, events, now};
 use crate::names::Name;
 use crate::recipe::Recipe;
-use crate::report::Progress;
+use crate::report::{FeaturePlan, Progress};
 use crate::store::{EventKind, JobState};
 
 /// Why a job or a data set failed.
@@ -96,6 +96,8 @@ pub struct Job {
     pub version: Option<i64>,
     /// How it trains.
     pub recipe: Recipe,
+    /// What it keeps of the pictures between epochs, once it has begun.
+    pub features: Option<FeaturePlan>,
     /// How far it is.
     pub progress: Option<Progress>,
     /// How often it has been started.
@@ -134,6 +136,7 @@ fn job(row: &SqliteRow) -> Result<Job, StoreError> {
         model: row.parsed("model")?,
         version: row.get("version")?,
         recipe: row.json("recipe")?,
+        features: row.json_or_none("features")?,
         progress: row.json_or_none("progress")?,
         attempts: row.unsigned("attempts")?,
         cancel_requested: row.get::<i64>("cancel_requested")? != 0,

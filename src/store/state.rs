@@ -83,6 +83,8 @@ pub enum EventKind {
     State,
     /// The job is begun again: what earlier events said of epochs no longer holds.
     Restarted,
+    /// What it keeps of the pictures between epochs.
+    Features,
     /// How far it is. Only the latest one is kept.
     Progress,
     /// An epoch is complete.
@@ -93,7 +95,8 @@ pub enum EventKind {
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 5] = [Self::State, Self::Restarted, Self::Progress, Self::Epoch, Self::Report];
+    pub const ALL: [Self; 6] =
+        [Self::State, Self::Restarted, Self::Features, Self::Progress, Self::Epoch, Self::Report];
 
     /// Its name in JSON, in the database and as an SSE event.
     #[must_use]
@@ -101,6 +104,7 @@ impl EventKind {
         match self {
             Self::State => "state",
             Self::Restarted => "restarted",
+            Self::Features => "features",
             Self::Progress => "progress",
             Self::Epoch => "epoch",
             Self::Report => "report",

@@ -1,9 +1,8 @@
 //! Why a run ended early.
 
 use std::io;
-use std::path::PathBuf;
 
-use super::ObserverError;
+use super::{ObserverError, ShelfError};
 use crate::dataset::split::SplitError;
 use crate::report::PhaseName;
 use crate::vision::picture::PictureError;
@@ -32,13 +31,8 @@ pub enum TrainingError {
     #[error("the data set's pictures can't be read: {0}")]
     Pack(io::Error),
     /// The feature store can't be read or written.
-    #[error("bottleneck features in {path}: {source}")]
-    Features {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    #[error("bottleneck features: {0}")]
+    Features(#[from] ShelfError),
     /// The loss is no longer a number.
     #[error(
         "the loss of {phase} is no longer a number in epoch {epoch}: lower {phase}.optimizer.learning_rate (it is {learning_rate})"
@@ -68,7 +62,7 @@ impl TrainingError {
             Self::NothingToTrain => "nothing_to_train",
             Self::Split(_) => "class_too_small",
             Self::Picture { .. } | Self::Pack(_) => "dataset_unreadable",
-            Self::Features { .. } => "feature_store",
+            Self::Features(_) => "feature_store",
             Self::Diverged { .. } => "diverged",
             Self::Observer(_) => "not_recorded",
             Self::Torch(_) => "torch",

@@ -1,11 +1,12 @@
 //! What the present weights make of a set of pictures.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use tch::Tensor;
 
 use super::TrainingError;
-use super::features::Features;
+use super::features::{FeatureStore, Target};
+use super::sample::{self, Sample};
 use crate::vision::tail::Tail;
 
 /// Pictures a forward pass.
@@ -22,6 +23,18 @@ pub struct Evaluation {
     pub accuracy: f64,
 }
 
+/// Pictures to judge weights by.
+#[derive(Debug, Clone, Copy)]
+pub struct Exam<'a> {
+    pub images: &'a [usize],
+    /// Each picture's class.
+    pub labels: &'a [u32],
+    /// Whether the answer is the mean over the picture and its mirror image.
+    pub flip: bool,
+    pub target: Target,
+    pub stop: &'a AtomicBool,
+}
+
 impl Evaluation {
     /// Each picture's most probable class.
     pub fn predicted(&self) -> impl Iterator<Item = usize> + '_ {
@@ -29,21 +42,17 @@ impl Evaluation {
     }
 }
 
-/// Evaluates `tail` on the features of `images`.
-pub fn evaluate(
-    tail: &Tail,
-    features: &Features,
-    images: &[usize],
-    labels: &[u32],
-    stop: &AtomicBool,
-) -> Result<Evaluation, TrainingError> {
+/// Evaluates `tail` on the features of the exam's pictures.
+pub fn evaluate(tail: &Tail, store: &mut FeatureStore<'_>, exam: &Exam<'_>) -> Result<Evaluation, TrainingError> {
+    let &Exam { images, labels, flip, target, stop } = exam;
+    let batches: Vec<Vec<Sample>> = images.chunks(BATCH).map(|images| sample::evaluated(images, flip).collect()).collect();
     let mut probabilities = Vec::with_capacity(images.len());
-    for batch in images.chunks(BATCH) {
-        if stop.load(Ordering::Relaxed) {
-            return Err(TrainingError::Stopped);
-        }
-        probabilities.extend(Vec::<Vec<f32>>::try_from(&tail.probabilities(&features.batch(batch)?)?)?);
-    }
+    store.each(target, &batches, stop, |_, x| {
+        // Rows come in pairs if there are two: the picture, its mirror image.
+        let p = tail.view_probabilities(&x, if flip { 2 } else { 1 })?;
+        probabilities.extend(Vec::<Vec<f32>>::try_from(&p)?);
+        Ok(())
+    })?;
     let (mut loss, mut correct) = (0.0, 0usize);
     for (row, &image) in probabilities.iter().zip(images) {
         let truth = labels[image] as usize;
@@ -60,8 +69,8 @@ fn most_probable(row: &[f32]) -> usize {
     row.iter().enumerate().fold(0, |best, (k, p)| if *p > row[best] { k } else { best })
 }
 
-/// The labels of `images` as a tensor on the device of `like`.
-pub fn targets(images: &[usize], labels: &[u32], like: &Tensor) -> Result<Tensor, TrainingError> {
-    let targets: Vec<i64> = images.iter().map(|&image| i64::from(labels[image])).collect();
-    Ok(Tensor::f_from_slice(&targets)?.f_to_device(like.device())?)
+/// The labels of `samples` as a tensor on the device of `like`.
+pub fn targets(samples: &[Sample], labels: &[u32], like: &Tensor) -> Result<Tensor, TrainingError> {
+    let targets: Vec<i64> = samples.iter().map(|sample| i64::from(labels[sample.image])).collect();
+    Ok(crate::vision::device::upload(&Tensor::f_from_slice(&targets)?, like.device())?)
 }

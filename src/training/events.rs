@@ -1,10 +1,12 @@
 //! What training tells the outside. It knows no database: an [`Observer`] turns events into rows or progress bars.
 
-use crate::report::{Epoch, PhaseReport, Progress};
+use crate::report::{Epoch, FeaturePlan, PhaseReport, Progress};
 
 /// Something that happened in a run.
 #[derive(Debug, Clone, Copy)]
 pub enum Event<'a> {
+    /// What the run keeps of the pictures between epochs; sent once, before anything is computed.
+    Features(&'a FeaturePlan),
     /// How far the run is; sent a few times a second at most.
     Progress(&'a Progress),
     /// An epoch is complete.

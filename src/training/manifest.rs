@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::{Plan, Trained, TrainingData};
 use crate::artifact::{BackboneRef, DatasetRef, FORMAT, Manifest};
 use crate::vision::device;
+use crate::vision::int8::Profile;
 
 /// Whose weights the backbone's are.
 const ATTRIBUTION: &str = "VGG16, Visual Geometry Group, University of Oxford (Simonyan and Zisserman 2014), CC BY 4.0";
@@ -37,9 +38,10 @@ impl Trained {
             backbone: BackboneRef {
                 id: plan.body.backbone_id(),
                 sha256: plan.body.sha256(),
+                scales: Profile::of(plan.body).filter(|_| self.precision.is_int8()).map(|profile| profile.id().to_owned()),
                 attribution: ATTRIBUTION.to_owned(),
             },
-            preprocessing: plan.preprocessing,
+            preprocessing: plan.preprocessing(),
             precision: self.precision,
             unfreeze_from: self.unfreeze_from,
             recipe: plan.recipe,

@@ -2,6 +2,7 @@
 //!
 //! Nothing here knows of jobs, databases or HTTP: [`run`] takes plain data and answers plain data.
 
+mod average;
 mod data;
 mod error;
 mod evaluate;
@@ -9,8 +10,11 @@ mod events;
 mod features;
 mod manifest;
 mod optimizer;
+mod patience;
 mod phase;
 mod progress;
+mod run;
+mod sample;
 mod seeds;
 mod weights;
 
@@ -20,24 +24,17 @@ use std::sync::atomic::AtomicBool;
 pub use data::TrainingData;
 pub use error::TrainingError;
 pub use events::{Event, Observer, ObserverError};
+pub use features::{ShelfError, remove_owner};
 pub use manifest::Identity;
 pub use weights::tail_from_tensors;
 
 use crate::artifact::NamedTensor;
-use crate::dataset::split::Split;
 use crate::recipe::Recipe;
-use crate::report::{PhaseName, PhaseReport, Prediction, Report, SplitSummary};
-use crate::vision::backbone::Backbone;
-use crate::vision::device;
+use crate::report::Report;
 use crate::vision::layers::UnfreezeFrom;
 use crate::vision::precision::Precision;
 use crate::vision::preprocessing::Preprocessing;
-use crate::vision::tail::{Head, Tail};
 use crate::vision::weights::BodyWeights;
-use evaluate::Evaluation;
-use features::{FeatureStore, Features};
-use phase::PhaseRun;
-use progress::Reporter;
 
 /// What to train, and with what.
 #[derive(Debug)]
@@ -46,10 +43,18 @@ pub struct Plan<'a> {
     pub recipe: Recipe,
     /// The ImageNet body.
     pub body: &'a BodyWeights,
-    /// From picture to pixels.
-    pub preprocessing: Preprocessing,
     /// Folder of bottleneck features, shared between runs.
     pub features_dir: PathBuf,
+    /// Bytes that the folder may take.
+    pub feature_cache_bytes: u64,
+}
+
+impl Plan<'_> {
+    /// From picture to pixels.
+    #[must_use]
+    pub const fn preprocessing(&self) -> Preprocessing {
+        Preprocessing { input_size: self.recipe.input_size, resize: self.recipe.resize }
+    }
 }
 
 /// What training came to.
@@ -65,7 +70,8 @@ pub struct Trained {
     pub unfreeze_from: UnfreezeFrom,
 }
 
-/// Trains: split, bottleneck features, warm-up, fine-tune, a report after each phase.
+/// Trains: split, bottleneck features, warm-up, fine-tune, a report after each phase and, if pictures were kept back for it, a
+/// test.
 ///
 /// Runs on the calling thread until done; `stop` ends it within a batch.
 ///
@@ -77,129 +83,5 @@ pub fn run(
     observer: &mut dyn Observer,
     stop: &AtomicBool,
 ) -> Result<Trained, TrainingError> {
-    let mut run = Run::prepare(plan, data, observer, stop)?;
-    let mut phases = Vec::new();
-    let mut last = None;
-    for phase in [PhaseName::WarmUp, PhaseName::FineTune] {
-        if let Some(evaluation) = run.phase(phase)? {
-            let report = run.report(phase, &evaluation);
-            run.reporter.phase(&report)?;
-            phases.push(report);
-            last = Some(evaluation);
-        }
-    }
-    let Some(last) = last else { return Err(TrainingError::NothingToTrain) };
-    Ok(Trained {
-        report: Report {
-            classes: data.classes.clone(),
-            phases,
-            split: SplitSummary {
-                train: run.split.train.len() as u64,
-                validation: run.split.validation.len() as u64,
-                seed: plan.recipe.seed,
-            },
-            predictions: run.predictions(&last),
-        },
-        tensors: weights::to_tensors(&run.tail)?,
-        precision: run.precision,
-        unfreeze_from: run.from,
-    })
-}
-
-/// A run under way.
-struct Run<'a> {
-    plan: &'a Plan<'a>,
-    data: &'a TrainingData,
-    stop: &'a AtomicBool,
-    reporter: Reporter<'a>,
-    precision: Precision,
-    split: Split,
-    labels: Vec<u32>,
-    /// First convolution that learns in this run.
-    from: UnfreezeFrom,
-    /// Features at the top of the body: what the head sees while the body is frozen.
-    top: Features,
-    /// Features at the freeze boundary of the fine-tune phase, if convolutions learn.
-    boundary: Option<Features>,
-    tail: Tail,
-}
-
-impl<'a> Run<'a> {
-    fn prepare(
-        plan: &'a Plan<'a>,
-        data: &'a TrainingData,
-        observer: &'a mut dyn Observer,
-        stop: &'a AtomicBool,
-    ) -> Result<Self, TrainingError> {
-        let recipe = &plan.recipe;
-        let device = device::device();
-        let backbone = Backbone::new(plan.body, device::resolve(recipe.precision, device), device)?;
-        let labels: Vec<u32> = data.images.iter().map(|image| image.class).collect();
-        // By content, so that a renamed picture stays on its side.
-        let keys: Vec<&str> = data.images.iter().map(|image| image.sha256.as_str()).collect();
-        let split = crate::dataset::split::stratified(&labels, &keys, recipe.validation_fraction, recipe.seed)?;
-        let from = if recipe.fine_tune.epochs == 0 { UnfreezeFrom::NONE } else { recipe.fine_tune.unfreeze_from };
-        let mut reporter = Reporter::new(observer);
-        let store = FeatureStore::new(plan, data, &backbone);
-        let mut features = store.ensure(&[from, UnfreezeFrom::NONE], &mut reporter, stop)?;
-        // `ensure` answers one entry a level, and the top is always asked for.
-        let top = features.remove(&UnfreezeFrom::NONE).ok_or(TrainingError::NothingToTrain)?;
-        seeds::seed_torch(recipe.seed, "head", 0);
-        let classes = data.classes.len();
-        let head = Head::new(top.row_len(), recipe.head.units, classes, top.scale(&split.train)?, device)?;
-        let tail = Tail { convs: Vec::new(), head };
-        Ok(Self {
-            plan,
-            data,
-            stop,
-            reporter,
-            precision: backbone.precision(),
-            split,
-            labels,
-            from,
-            top,
-            boundary: features.remove(&from),
-            tail,
-        })
-    }
-
-    /// Trains one phase, if it has epochs, and says what its weights make of the validation pictures.
-    fn phase(&mut self, name: PhaseName) -> Result<Option<Evaluation>, TrainingError> {
-        let recipe = &self.plan.recipe;
-        let (epochs, optimizer) = match name {
-            PhaseName::WarmUp => (recipe.warm_up.epochs, recipe.warm_up.optimizer),
-            PhaseName::FineTune => (recipe.fine_tune.epochs, recipe.fine_tune.optimizer),
-        };
-        if epochs == 0 {
-            return Ok(None);
-        }
-        if name == PhaseName::FineTune {
-            weights::unfreeze(&mut self.tail, self.plan.body, self.from)?;
-        }
-        let features = self.boundary.as_ref().filter(|_| name == PhaseName::FineTune).unwrap_or(&self.top);
-        let run = PhaseRun { name, epochs, recipe, features, split: &self.split, labels: &self.labels, stop: self.stop };
-        run.train(&self.tail, optimizer, &mut self.reporter).map(Some)
-    }
-
-    fn report(&self, phase: PhaseName, evaluation: &Evaluation) -> PhaseReport {
-        let truth = self.split.validation.iter().map(|&image| self.labels[image] as usize);
-        PhaseReport::new(phase, &self.data.classes, truth.zip(evaluation.predicted()))
-    }
-
-    fn predictions(&self, evaluation: &Evaluation) -> Vec<Prediction> {
-        let classes = &self.data.classes;
-        self.split
-            .validation
-            .iter()
-            .zip(evaluation.probabilities.iter().zip(evaluation.predicted()))
-            .map(|(&image, (probabilities, predicted))| Prediction {
-                image: image as u64,
-                path: self.data.images[image].path.clone(),
-                label: classes[self.labels[image] as usize].clone(),
-                predicted: classes[predicted].clone(),
-                probability: probabilities[predicted],
-                probabilities: probabilities.clone(),
-            })
-            .collect()
-    }
+    run::Run::prepare(plan, data, observer, stop)?.train()
 }

@@ -54,8 +54,8 @@ impl Optimizer {
         Ok(Self { spec, step: 0, slots })
     }
 
-    /// Moves every parameter against its gradient; `gradients` in the order of the parameters.
-    pub fn step(&mut self, gradients: &[Tensor]) -> Result<(), TchError> {
+    /// Moves every parameter against its gradient by steps of `rate`; `gradients` in the order of the parameters.
+    pub fn step(&mut self, gradients: &[Tensor], rate: f64) -> Result<(), TchError> {
         let _plain = tch::no_grad_guard();
         self.step += 1;
         for (slot, gradient) in self.slots.iter().zip(gradients) {
@@ -70,11 +70,22 @@ impl Optimizer {
                     first: state(&slot.first)?,
                     second: state(&slot.second)?,
                 };
-                piece.step(&self.spec, self.step)?;
+                piece.step(&self.spec, rate, self.step)?;
             }
         }
         Ok(())
     }
+}
+
+/// Scales gradients down in place until the Euclidean norm of all of them together is at most `limit` (Pascanu, Mikolov and
+/// Bengio 2013). The norm stays on its device: nothing waits for it.
+pub fn clip(gradients: &[Tensor], limit: f64) -> Result<(), TchError> {
+    let _plain = tch::no_grad_guard();
+    let squares = gradients.iter().map(|gradient| gradient.f_square()?.f_sum(Kind::Float)).collect::<Result<Vec<_>, _>>()?;
+    let norm = Tensor::f_stack(&squares, 0)?.f_sum(Kind::Float)?.f_sqrt()?;
+    // The smallest float keeps a norm of zero from dividing.
+    let factor = norm.f_clamp_min(f64::from(f32::MIN_POSITIVE))?.f_reciprocal()?.f_mul_scalar(limit)?.f_clamp_max(1.0)?;
+    gradients.iter().try_for_each(|gradient| gradient.shallow_clone().f_mul_(&factor).map(drop))
 }
 
 /// Views of the same stretch of a parameter, its gradient and its state.
@@ -86,8 +97,7 @@ struct Piece {
 }
 
 impl Piece {
-    fn step(mut self, spec: &Spec, step: i32) -> Result<(), TchError> {
-        let rate = spec.learning_rate;
+    fn step(mut self, spec: &Spec, rate: f64, step: i32) -> Result<(), TchError> {
         if spec.weight_decay > 0.0 {
             if spec.kind == OptimizerKind::Adamw {
                 let _ = self.p.f_mul_scalar_(1.0 - rate * spec.weight_decay)?;
@@ -147,7 +157,7 @@ mod tests {
         for _ in 0..3 {
             let loss = (&p * &p).sum(Kind::Float);
             let gradients = Tensor::run_backward(&[loss], &[&p], false, false);
-            optimizer.step(&gradients).unwrap();
+            optimizer.step(&gradients, 0.1).unwrap();
         }
         f64::try_from(p.detach().get(0)).unwrap()
     }
@@ -193,6 +203,21 @@ mod tests {
     }
 
     #[test]
+    fn clipping_scales_all_gradients_together_and_leaves_small_ones() {
+        let gradients = || [Tensor::from_slice(&[3.0f32, 0.0]), Tensor::from_slice(&[4.0f32])];
+        let numbers = |g: &[Tensor]| Vec::<f32>::try_from(Tensor::cat(g, 0)).unwrap();
+        let clipped = gradients();
+        clip(&clipped, 1.0).unwrap();
+        assert!(numbers(&clipped).iter().zip([0.6, 0.0, 0.8]).all(|(a, b)| (a - b).abs() < 1e-6));
+        let left = gradients();
+        clip(&left, 5.5).unwrap();
+        assert_eq!(numbers(&left), numbers(&gradients()));
+        let nothing = [Tensor::from_slice(&[0.0f32])];
+        clip(&nothing, 1.0).unwrap();
+        assert_eq!(numbers(&nothing), [0.0]);
+    }
+
+    #[test]
     fn kernels_move_whole_whatever_their_layout() {
         let kernel = Tensor::arange(36, (Kind::Float, tch::Device::Cpu)).view([2, 2, 3, 3]);
         let kernel = kernel.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2]).set_requires_grad(true);
@@ -200,7 +225,7 @@ mod tests {
         let spec = Spec { kind: OptimizerKind::Sgd, learning_rate: 0.1, momentum: 0.0, weight_decay: 0.0 };
         let mut optimizer = Optimizer::new(spec, std::slice::from_ref(&kernel)).unwrap();
         // A gradient in the other memory order than the kernel's.
-        optimizer.step(&[kernel.detach().contiguous().copy()]).unwrap();
+        optimizer.step(&[kernel.detach().contiguous().copy()], 0.1).unwrap();
         assert!(kernel.detach().allclose(&expected, 1e-6, 1e-6, false));
     }
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::events::{Event, Observer, ObserverError};
-use crate::report::{Epoch, PhaseReport, Progress, Stage};
+use crate::report::{Epoch, FeaturePlan, PhaseReport, Progress, Stage};
 
 /// Least time between two progress events of a stage.
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -40,6 +40,11 @@ impl<'a> Reporter<'a> {
         let elapsed = (now - began).as_secs_f64();
         let eta_seconds = (fraction > 0.0 && elapsed > 0.0).then(|| elapsed / fraction * (1.0 - fraction));
         self.observer.observe(Event::Progress(&Progress { phase, epoch, epochs, fraction, eta_seconds }))
+    }
+
+    /// Passes on what is kept between epochs.
+    pub fn features(&mut self, plan: &FeaturePlan) -> Result<(), ObserverError> {
+        self.observer.observe(Event::Features(plan))
     }
 
     /// Passes on an epoch.

@@ -1,17 +1,24 @@
-//! The frozen body: ImageNet VGG16 up to any layer.
+//! The frozen body: ImageNet VGG16 up to any layer, and what the layers above it take.
+//!
+//! Two arithmetics may meet in it: the frozen layers' (8-bit integers where the CPU multiplies them fast) and the learning
+//! layers' (bf16 or f32). Where learning begins, activations pass from one to the other: [`Backbone::handed_over`].
 
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::conv::{self, Conv};
 use super::device;
+use super::int8::{Int8Layers, Profile};
 use super::layers::CONVS;
 use super::precision::Precision;
 use super::weights::{BodyWeights, PixelConvention};
 
-/// All 13 convolutions with fixed weights, in one precision, on one device.
+/// All 13 convolutions with fixed weights, on one device.
 #[derive(Debug)]
 pub struct Backbone {
+    /// In the learning layers' arithmetic.
     convs: Vec<Conv>,
+    /// In 8-bit integers, if the frozen layers are; on the CPU whatever the device.
+    int8: Option<Int8Layers>,
     pixels: Pixels,
     precision: Precision,
     device: Device,
@@ -30,20 +37,58 @@ impl Backbone {
     /// Prepares the weights: device, precision, memory layout, channel order.
     ///
     /// # Errors
-    /// libtorch's refusal, such as want of memory.
+    /// libtorch's refusal, such as want of memory; 8-bit integers for weights that have no scales.
     pub fn new(body: &BodyWeights, precision: Precision, device: Device) -> Result<Self, TchError> {
+        let kind = device::kind(precision.learning());
         let convs = body
             .layers()
             .iter()
-            .map(|layer| Conv::new(layer.spec, &layer.weight, &layer.bias, device)?.to_kind(device::kind(precision)))
+            .map(|layer| Conv::new(layer.spec, &layer.weight, &layer.bias, device)?.to_kind(kind))
             .collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { convs, pixels: Pixels::new(body.pixel_convention(), device)?, precision, device })
+        let int8 = if precision.is_int8() {
+            let profile = Profile::of(body).ok_or_else(|| TchError::Torch("these weights have no 8-bit scales".to_owned()))?;
+            Some(Int8Layers::new(body, profile, kind)?)
+        } else {
+            None
+        };
+        let pixels = Pixels::new(body.pixel_convention(), if precision.is_int8() { Device::Cpu } else { device })?;
+        Ok(Self { convs, int8, pixels, precision, device })
+    }
+
+    /// A second handle on the same weights, for another thread.
+    #[must_use]
+    pub fn share(&self) -> Self {
+        let Pixels { reversed, mean, scale } = &self.pixels;
+        Self {
+            convs: self.convs.iter().map(Conv::share).collect(),
+            int8: self.int8.as_ref().map(Int8Layers::share),
+            pixels: Pixels { reversed: *reversed, mean: mean.shallow_clone(), scale: scale.shallow_clone() },
+            ..*self
+        }
     }
 
     /// The precision of its arithmetic.
     #[must_use]
     pub const fn precision(&self) -> Precision {
         self.precision
+    }
+
+    /// Where the learning layers are.
+    #[must_use]
+    pub const fn device(&self) -> Device {
+        self.device
+    }
+
+    /// Where the frozen layers are: with 8-bit integers always on the CPU.
+    #[must_use]
+    pub const fn frozen_device(&self) -> Device {
+        if self.int8.is_some() { Device::Cpu } else { self.device }
+    }
+
+    /// Element type of the frozen layers' activations.
+    #[must_use]
+    pub const fn frozen_kind(&self) -> Kind {
+        if self.int8.is_some() { Kind::Uint8 } else { device::kind(self.precision.learning()) }
     }
 
     /// Pictures as the first convolution takes them.
@@ -55,19 +100,44 @@ impl Backbone {
     pub fn pixels(&self, rgb: &[u8], side: usize) -> Result<Tensor, TchError> {
         let pictures = rgb.len() / (side * side * 3);
         let shape = [pictures, side, side, 3].map(|n| n as i64);
-        let mut x = Tensor::f_from_data_size(rgb, &shape, Kind::Uint8)?.f_to_device(self.device)?;
+        let mut x = device::upload(&Tensor::f_from_data_size(rgb, &shape, Kind::Uint8)?, self.pixels.mean.device())?;
         if self.pixels.reversed {
             x = x.f_flip([3])?;
         }
         let x = x.f_to_kind(Kind::Float)?.f_sub_(&self.pixels.mean)?.f_mul_(&self.pixels.scale)?;
-        x.f_to_kind(device::kind(self.precision))?.f_permute([0, 3, 1, 2])
+        x.f_to_kind(device::kind(self.precision.learning()))?.f_permute([0, 3, 1, 2])
     }
 
-    /// Runs activations through convolutions `from..to` (indices into [`CONVS`]), pooling included; no gradients.
+    /// Runs activations through frozen convolutions `from..to` (indices into [`CONVS`]), pooling included; no gradients.
+    /// Takes what [`Backbone::pixels`] makes if `from` is 0, else activations of [`Backbone::frozen_kind`].
     ///
     /// # Errors
     /// libtorch's refusal, such as want of memory.
-    pub fn forward(&self, x: &Tensor, from: usize, to: usize) -> Result<Tensor, TchError> {
+    pub fn frozen(&self, x: &Tensor, from: usize, to: usize) -> Result<Tensor, TchError> {
+        match &self.int8 {
+            Some(int8) => int8.forward(x, from, to),
+            None => self.upper(x, from, to),
+        }
+    }
+
+    /// Activations after `passed` frozen convolutions as the learning layers take them: in their arithmetic, on their device.
+    ///
+    /// # Errors
+    /// libtorch's refusal, such as want of memory.
+    pub fn handed_over(&self, x: &Tensor, passed: usize) -> Result<Tensor, TchError> {
+        let x = x.f_to_device(self.device)?;
+        match &self.int8 {
+            Some(int8) if passed > 0 => int8.dequantised(&x, passed, device::kind(self.precision.learning())),
+            _ => Ok(x),
+        }
+    }
+
+    /// Runs activations through convolutions `from..to` with the ImageNet weights in the learning layers' arithmetic: what
+    /// fine-tuning starts from, so what the head is warmed up on. No gradients.
+    ///
+    /// # Errors
+    /// libtorch's refusal, such as want of memory.
+    pub fn upper(&self, x: &Tensor, from: usize, to: usize) -> Result<Tensor, TchError> {
         let _frozen = tch::no_grad_guard();
         conv::forward(&self.convs[from.min(CONVS.len())..to.min(CONVS.len())], x)
     }

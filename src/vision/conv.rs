@@ -40,15 +40,29 @@ impl Conv {
         Ok(Self { spec: self.spec, weight: self.weight.f_to_kind(kind)?, bias: self.bias.f_to_kind(kind)? })
     }
 
+    /// A second handle on the same numbers.
+    #[must_use]
+    pub fn share(&self) -> Self {
+        Self { spec: self.spec, weight: self.weight.shallow_clone(), bias: self.bias.shallow_clone() }
+    }
+
+    /// The convolution alone, in the arithmetic of `x`.
+    ///
+    /// # Errors
+    /// libtorch's refusal, such as want of memory.
+    pub fn linear(&self, x: &Tensor) -> Result<Tensor, TchError> {
+        const PADDING: i64 = KERNEL as i64 / 2;
+        // Master weights are f32; the conversion is part of the graph, so gradients reach the f32 originals.
+        let (weight, bias) = (self.weight.f_to_kind(x.kind())?, self.bias.f_to_kind(x.kind())?);
+        x.f_conv2d(&weight, Some(bias), [1, 1], [PADDING, PADDING], [1, 1], 1)
+    }
+
     /// Convolution, pooling where the block ends, ReLU; in the arithmetic of `x`.
     ///
     /// Pooling comes first because it leaves a quarter of the numbers, and the maximum of clamped numbers is the clamped
     /// maximum: the values are those of the usual order.
     fn forward(&self, x: &Tensor) -> Result<Tensor, TchError> {
-        const PADDING: i64 = KERNEL as i64 / 2;
-        // Master weights are f32; the conversion is part of the graph, so gradients reach the f32 originals.
-        let (weight, bias) = (self.weight.f_to_kind(x.kind())?, self.bias.f_to_kind(x.kind())?);
-        let mut y = x.f_conv2d(&weight, Some(bias), [1, 1], [PADDING, PADDING], [1, 1], 1)?;
+        let mut y = self.linear(x)?;
         if self.spec.pooled {
             y = y.f_max_pool2d([2, 2], [2, 2], [0, 0], [1, 1], false)?;
         }

@@ -5,51 +5,159 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
-use tch::{Cuda, Device, Kind};
+use serde::{Deserialize, Serialize};
+use tch::{Cuda, Device, Kind, TchError, Tensor};
 
 use super::precision::{Precision, PrecisionChoice};
 
-/// The device that everything runs on: the first CUDA device where there is one, else the CPU.
-///
-/// The first call, which must come before the first tensor, loads libtorch's CUDA part if it lies beside the libtorch that
-/// is in use: the same binary runs with and without.
-pub fn device() -> Device {
-    static DEVICE: OnceLock<Device> = OnceLock::new();
-    *DEVICE.get_or_init(|| {
-        if let Some(library) = cuda_library() {
-            match load(&library) {
-                Ok(()) => tracing::debug!(library = %library.display(), "CUDA part of libtorch loaded"),
-                Err(error) => tracing::warn!(library = %library.display(), %error, "CUDA part of libtorch not usable, going on with the CPU"),
-            }
-        }
-        if Cuda::is_available() { Device::Cuda(0) } else { Device::Cpu }
-    })
+/// Which device a process is to use. Its text is `auto`, `cpu` or `cuda:N`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum DeviceChoice {
+    /// The first CUDA device where there is one, else the CPU.
+    #[default]
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// The CUDA device of this number, from 0.
+    Cuda(usize),
 }
 
-/// Sets how many threads an operation may use; `None` leaves libtorch's choice, one a core.
+/// A device that can't be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DeviceError {
+    /// The text names none.
+    #[error("the device must be auto, cpu or cuda:N, not {0:?}")]
+    Unknown(String),
+    /// There is no such CUDA device.
+    #[error("cuda:{number} isn't there: {found} CUDA devices were found (see CUDA=1 make setup); choose auto or cpu")]
+    Absent {
+        /// The device asked for.
+        number: usize,
+        /// How many there are.
+        found: usize,
+    },
+}
+
+impl DeviceChoice {
+    /// The device, where `found` CUDA devices are.
+    fn decide(self, found: usize) -> Result<Device, DeviceError> {
+        match self {
+            Self::Auto if found > 0 => Ok(Device::Cuda(0)),
+            Self::Auto | Self::Cpu => Ok(Device::Cpu),
+            Self::Cuda(number) if number < found => Ok(Device::Cuda(number)),
+            Self::Cuda(number) => Err(DeviceError::Absent { number, found }),
+        }
+    }
+}
+
+impl std::str::FromStr for DeviceChoice {
+    type Err = DeviceError;
+
+    fn from_str(text: &str) -> Result<Self, DeviceError> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "cpu" => Ok(Self::Cpu),
+            _ => {
+                let number = text.strip_prefix("cuda:").and_then(|number| number.parse().ok());
+                number.map(Self::Cuda).ok_or_else(|| DeviceError::Unknown(text.to_owned()))
+            }
+        }
+    }
+}
+
+impl TryFrom<String> for DeviceChoice {
+    type Error = DeviceError;
+
+    fn try_from(text: String) -> Result<Self, DeviceError> {
+        text.parse()
+    }
+}
+
+impl From<DeviceChoice> for String {
+    fn from(choice: DeviceChoice) -> Self {
+        match choice {
+            DeviceChoice::Auto => "auto".to_owned(),
+            DeviceChoice::Cpu => "cpu".to_owned(),
+            DeviceChoice::Cuda(number) => format!("cuda:{number}"),
+        }
+    }
+}
+
+static DEVICE: OnceLock<Device> = OnceLock::new();
+
+/// Settles which device this process uses, before its first tensor. Loads libtorch's CUDA part if it lies beside the
+/// libtorch that is in use and may be wanted: the same binary runs with and without.
+///
+/// # Errors
+/// The device isn't there.
+pub fn select(choice: DeviceChoice) -> Result<Device, DeviceError> {
+    if choice != DeviceChoice::Cpu
+        && let Some(library) = cuda_library()
+    {
+        match load(&library) {
+            Ok(()) => tracing::debug!(library = %library.display(), "CUDA part of libtorch loaded"),
+            Err(error) => {
+                tracing::warn!(library = %library.display(), %error, "CUDA part of libtorch not usable, going on with the CPU");
+            }
+        }
+    }
+    let found = if choice == DeviceChoice::Cpu { 0 } else { usize::try_from(Cuda::device_count()).unwrap_or_default() };
+    let device = choice.decide(found)?;
+    if device.is_cuda() {
+        // Shapes repeat from batch to batch, so cuDNN's search for the fastest kernels pays for itself.
+        Cuda::cudnn_set_benchmark(true);
+    }
+    Ok(*DEVICE.get_or_init(|| device))
+}
+
+/// The device that everything runs on: what [`select`] settled, or else what `auto` means.
+pub fn device() -> Device {
+    // `auto` never fails: where there is nothing else there is the CPU.
+    DEVICE.get().copied().unwrap_or_else(|| select(DeviceChoice::Auto).unwrap_or(Device::Cpu))
+}
+
+/// Brings a tensor in ordinary memory to `device`; to a GPU by way of page-locked memory, without waiting for the copy.
+///
+/// # Errors
+/// libtorch's refusal, such as want of memory.
+pub fn upload(x: &Tensor, device: Device) -> Result<Tensor, TchError> {
+    if device.is_cuda() { x.f_pin_memory(device)?.f_to_device_(device, x.kind(), true, false) } else { Ok(x.shallow_clone()) }
+}
+
+/// Sets how many threads an operation of the calling thread may use; `None` leaves libtorch's choice, one a core.
 pub fn set_threads(threads: Option<u32>) {
     if let Some(threads) = threads.and_then(|threads| i32::try_from(threads).ok()).filter(|threads| *threads > 0) {
         tch::set_num_threads(threads);
     }
 }
 
-/// What `choice` comes to on `device`.
+/// How many threads an operation of the calling thread may use; at least 1.
 #[must_use]
-pub fn resolve(choice: PrecisionChoice, device: Device) -> Precision {
+pub fn threads() -> usize {
+    usize::try_from(tch::get_num_threads()).unwrap_or(1).max(1)
+}
+
+/// What `choice` comes to on `device` for weights that may have 8-bit scales.
+#[must_use]
+pub fn resolve(choice: PrecisionChoice, device: Device, scales: bool) -> Precision {
+    let learning = if device.is_cuda() || cpu_multiplies_bf16() { Precision::Bf16 } else { Precision::F32 };
+    let int8 = if learning == Precision::Bf16 { Precision::Int8 } else { Precision::Int8F32 };
     match choice {
         PrecisionChoice::F32 => Precision::F32,
         PrecisionChoice::Bf16 => Precision::Bf16,
-        PrecisionChoice::Auto if device.is_cuda() || cpu_multiplies_bf16() => Precision::Bf16,
-        PrecisionChoice::Auto => Precision::F32,
+        PrecisionChoice::Int8 => int8,
+        PrecisionChoice::Auto if !device.is_cuda() && scales && cpu_multiplies_int8() => int8,
+        PrecisionChoice::Auto => learning,
     }
 }
 
-/// libtorch's element type of a precision.
+/// libtorch's element type of a precision of learning layers.
 #[must_use]
 pub const fn kind(precision: Precision) -> Kind {
-    match precision {
-        Precision::F32 => Kind::Float,
+    match precision.learning() {
         Precision::Bf16 => Kind::BFloat16,
+        _ => Kind::Float,
     }
 }
 
@@ -72,6 +180,18 @@ fn cpu_multiplies_bf16() -> bool {
     }
 }
 
+/// Without VNNI, 8-bit products are no faster than floats and may overflow on the way.
+fn cpu_multiplies_int8() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    {
+        std::arch::is_x86_feature_detected!("avx512vnni") || std::arch::is_x86_feature_detected!("avxvnni")
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        false
+    }
+}
+
 /// `libtorch_cuda.so` beside the `libtorch_cpu.so` that this process has mapped.
 fn cuda_library() -> Option<PathBuf> {
     let maps = std::fs::read_to_string("/proc/self/maps").ok()?;
@@ -87,4 +207,34 @@ fn load(library: &Path) -> Result<(), libloading::Error> {
     // Its kernels are registered for the life of the process: it must never be unloaded.
     std::mem::forget(library);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_choice_reads_back_and_decides_by_what_is_there() {
+        for text in ["auto", "cpu", "cuda:0", "cuda:3"] {
+            let choice: DeviceChoice = text.parse().unwrap();
+            assert_eq!(String::from(choice), text);
+        }
+        for text in ["", "gpu", "cuda", "cuda:", "cuda:-1", "cuda:x"] {
+            assert_eq!(text.parse::<DeviceChoice>(), Err(DeviceError::Unknown(text.to_owned())));
+        }
+        assert_eq!(DeviceChoice::Auto.decide(0), Ok(Device::Cpu));
+        assert_eq!(DeviceChoice::Auto.decide(2), Ok(Device::Cuda(0)));
+        assert_eq!(DeviceChoice::Cpu.decide(2), Ok(Device::Cpu));
+        assert_eq!(DeviceChoice::Cuda(1).decide(2), Ok(Device::Cuda(1)));
+        assert_eq!(DeviceChoice::Cuda(2).decide(2), Err(DeviceError::Absent { number: 2, found: 2 }));
+    }
+
+    #[test]
+    fn precision_is_what_was_asked_for() {
+        assert_eq!(resolve(PrecisionChoice::F32, Device::Cpu, true), Precision::F32);
+        assert_eq!(resolve(PrecisionChoice::Bf16, Device::Cpu, true), Precision::Bf16);
+        assert!(resolve(PrecisionChoice::Int8, Device::Cpu, true).is_int8());
+        assert_eq!(resolve(PrecisionChoice::Auto, Device::Cuda(0), true), Precision::Bf16);
+        assert!(!resolve(PrecisionChoice::Auto, Device::Cpu, false).is_int8());
+    }
 }

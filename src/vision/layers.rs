@@ -72,6 +72,11 @@ impl UnfreezeFrom {
     /// Block 5 learns, Keras layer 15 and up.
     pub const BLOCK5_CONV1: Self = Self(10);
 
+    /// Every place that learning can start from, lowest first, [`UnfreezeFrom::NONE`] last.
+    pub fn all() -> impl DoubleEndedIterator<Item = Self> {
+        (0..=CONVS.len()).map(Self)
+    }
+
     /// How many convolutions lie below the freeze boundary, 0 to 13; also the index of the first that learns.
     #[must_use]
     pub const fn frozen(self) -> usize {

@@ -1,8 +1,10 @@
 //! VGG16 on pictures: decoding, preprocessing, the backbone, the head, weight files, the device.
 
+pub mod augmentation;
 pub mod backbone;
 pub mod conv;
 pub mod device;
+pub mod int8;
 pub mod layers;
 pub mod picture;
 pub mod precision;

@@ -24,6 +24,9 @@ pub enum Resize {
     /// The whole picture squashed to the square; the aspect ratio isn't kept, nothing is cut off.
     #[default]
     Squash,
+    /// The shorter side scaled to 256/224 of the input, the aspect ratio kept, and the central square of the input's size
+    /// cut out: what ImageNet networks are evaluated on (256 and 224 in Krizhevsky et al. 2012, section 2).
+    Crop,
 }
 
 /// How pictures are brought to the network's input size. Part of a model's manifest, so that serving does what training
@@ -48,17 +51,19 @@ impl Preprocessing {
     /// View 0 of `picture`: `input_size` × `input_size` × 3 bytes, row-major, channels last, RGB.
     ///
     /// Antialiased bilinear (each output pixel is a triangle-weighted mean of all that it covers), in fixed-point
-    /// arithmetic on one thread: the same picture gives the same bytes wherever it is called.
+    /// arithmetic on one thread: the same picture gives the same bytes wherever it is called, with SSE4.1, AVX2 or neither.
     pub fn render(&self, picture: &Picture) -> Vec<u8> {
-        let Resize::Squash = self.resize;
-        let source = ImageRef::new(picture.width(), picture.height(), picture.rgb(), PixelType::U8x3)
-            .expect("a Picture's buffer is always height × width × 3 bytes");
-        let mut square = Image::new(self.input_size, self.input_size, PixelType::U8x3);
-        let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
-        Resizer::new()
-            .resize(&source, &mut square, &options)
-            .expect("both images have the pixel type U8x3 and no crop is asked for, the only causes of an error");
-        square.into_vec()
+        let (width, height) = (f64::from(picture.width()), f64::from(picture.height()));
+        let region = match self.resize {
+            Resize::Squash => Region::around(picture, [width / 2.0, height / 2.0], [width, height]),
+            Resize::Crop => {
+                // Scaling and then cutting is cutting and then scaling; so there is one resampling.
+                let scaled_side = (self.input_size * 256 + 112) / 224;
+                let side = width.min(height) * f64::from(self.input_size) / f64::from(scaled_side);
+                Region::around(picture, [width / 2.0, height / 2.0], [side; 2])
+            }
+        };
+        resample(picture, &region, self.input_size, self.input_size)
     }
 
     /// A stable text for what [`Preprocessing::render`] does, for keys of caches: it changes when a pixel would. The last
@@ -66,9 +71,55 @@ impl Preprocessing {
     pub fn cache_key(&self) -> String {
         let resize = match self.resize {
             Resize::Squash => "squash",
+            Resize::Crop => "crop",
         };
         format!("{resize}-{}-bilinear-1", self.input_size)
     }
+}
+
+/// A part of a picture, in pixels from its top left corner. Never empty, never beyond the picture.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Region {
+    /// Left edge, then top edge.
+    pub start: [f64; 2],
+    /// Width, then height.
+    pub size: [f64; 2],
+}
+
+impl Region {
+    /// What lies in `picture` of the box of `size` (width, height) about `centre` (x, y).
+    ///
+    /// Edges fall on 65,536ths of a pixel: finer than any eye, and sums of them are exact, so no rounding takes an edge out
+    /// of the picture and the last bit of a sine or a power, which C libraries differ in, is rounded away.
+    pub fn around(picture: &Picture, centre: [f64; 2], size: [f64; 2]) -> Self {
+        const GRID: f64 = 65_536.0;
+        let limits = [picture.width(), picture.height()].map(f64::from);
+        let mut region = Self { start: [0.0; 2], size: limits };
+        for axis in 0..2 {
+            let edge = |sign: f64| ((centre[axis] + sign * size[axis] / 2.0) * GRID).round() / GRID;
+            let start = edge(-1.0).clamp(0.0, limits[axis] - 1.0 / GRID);
+            region.start[axis] = start;
+            region.size[axis] = edge(1.0).clamp(start + 1.0 / GRID, limits[axis]) - start;
+        }
+        region
+    }
+}
+
+/// `region` of `picture` at `width` × `height` pixels: antialiased bilinear; `width` × `height` × 3 bytes.
+pub(super) fn resample(picture: &Picture, region: &Region, width: u32, height: u32) -> Vec<u8> {
+    let source = ImageRef::new(picture.width(), picture.height(), picture.rgb(), PixelType::U8x3)
+        .expect("a Picture's buffer is always height × width × 3 bytes");
+    let mut target = Image::new(width, height, PixelType::U8x3);
+    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear)).crop(
+        region.start[0],
+        region.start[1],
+        region.size[0],
+        region.size[1],
+    );
+    Resizer::new()
+        .resize(&source, &mut target, &options)
+        .expect("both images have the pixel type U8x3 and a Region lies in its picture, the only causes of an error");
+    target.into_vec()
 }
 
 fn input_size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
@@ -91,9 +142,11 @@ mod tests {
 
     #[test]
     fn a_view_has_the_size_of_the_input_whatever_the_picture() {
-        for (width, height) in [(1, 1), (500, 3), (3, 500), (224, 224), (640, 480)] {
-            let view = Preprocessing::default().render(&picture(width, height));
-            assert_eq!(view.len(), 224 * 224 * 3, "{width}×{height}");
+        for resize in [Resize::Squash, Resize::Crop] {
+            for (width, height) in [(1, 1), (500, 3), (3, 500), (224, 224), (640, 480)] {
+                let view = Preprocessing { resize, ..Preprocessing::default() }.render(&picture(width, height));
+                assert_eq!(view.len(), 224 * 224 * 3, "{resize:?} {width}×{height}");
+            }
         }
     }
 
@@ -101,6 +154,17 @@ mod tests {
     fn a_picture_of_the_input_size_is_left_alone() {
         let picture = picture(224, 224);
         assert_eq!(Preprocessing::default().render(&picture), picture.rgb());
+    }
+
+    #[test]
+    fn a_crop_is_the_central_square() {
+        // The shorter side is 256, so nothing is scaled, and columns 36 to 259, rows 16 to 239 are cut out.
+        let picture = picture(296, 256);
+        let view = Preprocessing { resize: Resize::Crop, ..Preprocessing::default() }.render(&picture);
+        for (row, line) in view.chunks_exact(224 * 3).enumerate() {
+            let start = ((row + 16) * 296 + 36) * 3;
+            assert_eq!(line, &picture.rgb()[start..start + 224 * 3], "row {row}");
+        }
     }
 
     #[test]
@@ -135,5 +199,8 @@ mod tests {
             assert!(error.contains("choose one from 32 to 1024"), "{error}");
         }
         assert_eq!(Preprocessing::default().cache_key(), "squash-224-bilinear-1");
+        let crop = Preprocessing { input_size: 320, resize: Resize::Crop };
+        assert_eq!(serde_json::to_string(&crop).unwrap(), r#"{"input_size":320,"resize":"crop"}"#);
+        assert_eq!(crop.cache_key(), "crop-320-bilinear-1");
     }
 }

@@ -121,6 +121,15 @@ impl Tail {
         self.forward(x, None)?.f_softmax(-1, Kind::Float)
     }
 
+    /// Class probabilities of pictures that each come as `views` rows side by side: the mean over them. No gradients.
+    ///
+    /// # Errors
+    /// libtorch's refusal, such as want of memory or rows that aren't whole pictures.
+    pub fn view_probabilities(&self, x: &Tensor, views: i64) -> Result<Tensor, TchError> {
+        let p = self.probabilities(x)?;
+        if views == 1 { Ok(p) } else { p.f_reshape([-1, views, p.size()[1]])?.f_mean_dim(&[1i64][..], false, Kind::Float) }
+    }
+
     /// A copy with convolutions converted once instead of at every step: for serving.
     ///
     /// # Errors

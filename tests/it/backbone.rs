@@ -32,12 +32,12 @@ fn worst(precision: Precision) -> (f64, f64) {
     let mut x = backbone.pixels(&synthetic(), SIDE).unwrap();
     let (mut passed, mut of_value, mut of_mean) = (0, 0f64, 0f64);
     for (index, conv) in CONVS.iter().enumerate().filter(|(_, conv)| conv.pooled) {
-        x = backbone.forward(&x, passed, index + 1).unwrap();
+        x = backbone.frozen(&x, passed, index + 1).unwrap();
         passed = index + 1;
         let block = &golden["blocks"][format!("{}_pool", conv.name.split('_').next().unwrap())];
         let shape: Vec<i64> = block["shape_nchw"].as_array().unwrap().iter().map(|n| n.as_i64().unwrap()).collect();
         assert_eq!(x.size(), shape);
-        let flat = x.to_kind(Kind::Float).contiguous().view(-1);
+        let flat = backbone.handed_over(&x, passed).unwrap().to_kind(Kind::Float).contiguous().view(-1);
         let mean = f64::try_from(flat.mean(Kind::Double)).unwrap();
         of_mean = of_mean.max((mean / block["mean"].as_f64().unwrap() - 1.0).abs());
         for (place, expected) in block["nchw_flat_values"].as_object().unwrap() {
@@ -54,6 +54,13 @@ fn worst(precision: Precision) -> (f64, f64) {
 fn f32_matches_the_golden_activations_block_by_block() {
     let (of_value, of_mean) = worst(Precision::F32);
     assert!(of_value <= 1e-4 && of_mean <= 1e-4, "{of_value:e} {of_mean:e}");
+}
+
+#[test]
+fn int8_stays_close_to_them() {
+    // 8 bits for the activations and the weights of each layer.
+    let (of_value, of_mean) = worst(Precision::Int8);
+    assert!(of_value <= 0.5 && of_mean <= 0.1, "{of_value:e} {of_mean:e}");
 }
 
 #[test]

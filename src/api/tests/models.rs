@@ -21,7 +21,7 @@ fn manifest(version: u64) -> Manifest {
         version,
         created_at: chrono::Utc::now(),
         classes: vec!["daisy".to_owned(), "tulip".to_owned()],
-        backbone: BackboneRef { id: "vgg16".to_owned(), sha256: "0".repeat(64), attribution: "VGG".to_owned() },
+        backbone: BackboneRef { id: "vgg16".to_owned(), sha256: "0".repeat(64), scales: None, attribution: "VGG".to_owned() },
         preprocessing: Preprocessing::default(),
         precision: Precision::F32,
         unfreeze_from: UnfreezeFrom::BLOCK5_CONV1,
@@ -33,9 +33,9 @@ fn manifest(version: u64) -> Manifest {
 }
 
 fn report(classes: &[String]) -> Report {
-    let phases = vec![PhaseReport::new(PhaseName::WarmUp, classes, [(0, 0), (1, 1)])];
-    let split = SplitSummary { train: 2, validation: 2, seed: 42 };
-    Report { classes: classes.to_vec(), phases, split, predictions: Vec::new() }
+    let phases = vec![PhaseReport::new(PhaseName::WarmUp, 1, classes, [(0, 0), (1, 1)])];
+    let split = SplitSummary { train: 2, validation: 2, test: 0, seed: 42 };
+    Report { classes: classes.to_vec(), phases, test: None, split, predictions: Vec::new() }
 }
 
 impl Api {

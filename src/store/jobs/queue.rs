@@ -53,7 +53,7 @@ impl Store {
         // On PostgreSQL the inner query would end in `for update skip locked`.
         let row = sqlx::query(
             "update jobs set state = 'running', attempts = attempts + 1, worker = $1, lease = $2, lease_expires_at = $3,
-             started_at = $4, progress = null, version = null
+             started_at = $4, progress = null, features = null, version = null
              where state = 'queued' and id = (select id from jobs where state = 'queued' order by id limit 1)
              returning *",
         )

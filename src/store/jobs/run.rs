@@ -5,7 +5,7 @@ use sqlx::Row;
 use uuid::Uuid;
 
 use super::{Failure, StateEvent, locked, settle};
-use crate::report::{Epoch, PhaseReport, Progress};
+use crate::report::{Epoch, FeaturePlan, PhaseReport, Progress};
 use crate::store::models::insert_version;
 use crate::store::rows::json;
 use crate::store::{EventKind, JobState};
@@ -26,6 +26,25 @@ pub struct Published {
 }
 
 impl Store {
+    /// Notes what the job keeps of the pictures between epochs.
+    ///
+    /// # Errors
+    /// [`StoreError::LostLease`].
+    pub async fn record_features(&self, id: Uuid, lease: Uuid, plan: &FeaturePlan) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        let updated = sqlx::query("update jobs set features = $3 where id = $1 and state = 'running' and lease = $2")
+            .bind(id.to_string())
+            .bind(lease.to_string())
+            .bind(json(plan)?)
+            .execute(&mut *tx)
+            .await?;
+        if updated.rows_affected() == 0 {
+            return Err(StoreError::LostLease);
+        }
+        events::append(&mut tx, id, EventKind::Features, plan).await?;
+        Ok(tx.commit().await?)
+    }
+
     /// Notes how far the job is. Call it a few times a second at most.
     ///
     /// # Errors

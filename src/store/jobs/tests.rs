@@ -61,7 +61,7 @@ async fn a_job_goes_from_the_queue_to_a_published_version() {
     t.store.record_epoch(id, lease, &epoch(PhaseName::FineTune, 1)).await.unwrap();
     t.store.record_epoch(id, lease, &epoch(PhaseName::WarmUp, 2)).await.unwrap();
     t.store.record_epoch(id, lease, &epoch(PhaseName::WarmUp, 1)).await.unwrap();
-    let report = PhaseReport::new(PhaseName::WarmUp, &["ant".to_owned(), "bee".to_owned()], [(0, 0), (1, 0)]);
+    let report = PhaseReport::new(PhaseName::WarmUp, 1, &["ant".to_owned(), "bee".to_owned()], [(0, 0), (1, 0)]);
     t.store.record_phase(id, lease, &report).await.unwrap();
     assert_eq!(t.store.reserve_version(id, lease).await.unwrap(), 1);
     assert_eq!(t.store.reserve_version(id, lease).await.unwrap(), 1, "asking again gives the same");
@@ -127,7 +127,7 @@ async fn a_lost_claim_writes_nothing() {
     assert!(claimed(&t.store, "w2", 1000).await.is_none(), "the claim still holds");
     let (_, new) = claimed(&t.store, "w2", 1001).await.unwrap();
     let s = &t.store;
-    let report = PhaseReport::new(PhaseName::WarmUp, &["a".to_owned()], [(0, 0)]);
+    let report = PhaseReport::new(PhaseName::WarmUp, 1, &["a".to_owned()], [(0, 0)]);
     let before = s.events(id, 0, 100).await.unwrap();
     for refused in [
         s.record_progress(id, old, &progress(0.5)).await,

@@ -1,94 +1,248 @@
-//! Computing features: pictures are decoded on all cores for the next batch while the network computes this one.
+//! From pictures to rows.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread;
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
 
-use rayon::prelude::*;
 use tch::Tensor;
 
-use super::FeatureStore;
-use super::file::{FeatureWriter, Features};
-use crate::report::Stage;
-use crate::training::progress::Reporter;
+use super::crew::Crew;
+use super::render::Renderer;
+use super::rows::{Rows, bytes_of};
+use super::shelf::Shelf;
+use super::{Plan, Target};
+use crate::training::sample::Sample;
 use crate::training::{TrainingData, TrainingError};
-use crate::vision::layers::UnfreezeFrom;
-use crate::vision::preprocessing::Preprocessing;
+use crate::vision::augmentation::View;
+use crate::vision::backbone::Backbone;
+use crate::vision::device;
+use crate::vision::int8::Profile;
+use crate::vision::layers::{CONVS, UnfreezeFrom};
 
-/// Pictures a forward pass. Larger ones gain nothing (batch 1 and 16 are within 10 % on a CPU) and wait longer to stop.
-const BATCH: usize = 16;
-/// Decoded batches that may wait for the network.
-const AHEAD: usize = 2;
+/// Pictures a forward pass on a GPU.
+const GPU_BATCH: usize = 64;
 
-type Pixels = Result<Vec<u8>, TrainingError>;
+/// A picture's views that are to be computed.
+pub struct Wanted {
+    pub image: usize,
+    pub views: Vec<WantedView>,
+}
 
-impl FeatureStore<'_> {
-    /// Computes `levels` (ascending) for every picture, from `source` if there is one, else from the pictures.
-    pub(super) fn extract(
-        &self,
-        source: Option<(UnfreezeFrom, &Features)>,
-        levels: &[UnfreezeFrom],
-        reporter: &mut Reporter<'_>,
-        stop: &AtomicBool,
-    ) -> Result<Vec<(UnfreezeFrom, Features)>, TrainingError> {
-        match source {
-            Some((level, features)) => {
-                self.write(levels, reporter, stop, |images| Ok((features.batch(images)?, level.frozen())))
-            }
-            None => thread::scope(|scope| {
-                let (sender, decoded) = sync_channel(AHEAD);
-                // Tensors stay on this thread: the decoder sees only pictures.
-                let (data, preprocessing, order) = (self.data, self.plan.preprocessing, self.order.as_slice());
-                scope.spawn(move || decode(data, preprocessing, order, &sender));
-                self.write(levels, reporter, stop, |_| Ok((self.pixels(&decoded)?, 0)))
-            }),
-        }
+/// Which rows of a view are missing; one of them at least.
+#[derive(Debug, Clone, Copy)]
+pub struct WantedView {
+    pub view: View,
+    pub kept: bool,
+    pub top: bool,
+}
+
+/// What was computed of a view.
+pub struct Computed {
+    pub sample: Sample,
+    pub kept: Option<Vec<u8>>,
+    pub top: Option<Vec<u8>>,
+}
+
+/// How far a row is from the pictures and from the layers that learn.
+#[derive(Debug, Clone, Copy)]
+pub struct Levels {
+    /// The freeze boundary.
+    pub from: UnfreezeFrom,
+    /// Rows at the layer that is kept: the boundary or one below it.
+    pub kept: Rows,
+    /// Rows at the top of the body. If no convolution learns they are the frozen layers' own.
+    pub top: Rows,
+}
+
+impl Levels {
+    fn new(backbone: &Backbone, from: UnfreezeFrom, kept: UnfreezeFrom, input_size: u32) -> Self {
+        let frozen = backbone.frozen_kind();
+        let top = if from == UnfreezeFrom::NONE { frozen } else { device::kind(backbone.precision().learning()) };
+        let rows = |level, kind| Rows::new(level, input_size, kind);
+        Self { from, kept: rows(kept, frozen), top: rows(UnfreezeFrom::NONE, top) }
     }
 
-    /// Walks the pictures in batches; `input` answers a batch's activations and how many convolutions they have passed.
-    fn write(
-        &self,
-        levels: &[UnfreezeFrom],
-        reporter: &mut Reporter<'_>,
-        stop: &AtomicBool,
-        input: impl Fn(&[usize]) -> Result<(Tensor, usize), TrainingError>,
-    ) -> Result<Vec<(UnfreezeFrom, Features)>, TrainingError> {
-        let total = self.order.len();
-        let mut writers = levels
-            .iter()
-            .map(|&level| Ok((level, FeatureWriter::create(&self.path(level), self.layout(level))?)))
-            .collect::<Result<Vec<_>, TrainingError>>()?;
-        reporter.progress(Stage::Features, 0, 0, 0, total)?;
-        for (turn, batch) in self.order.chunks(BATCH).enumerate() {
-            if stop.load(Ordering::Relaxed) {
-                return Err(TrainingError::Stopped);
-            }
-            let (mut x, mut passed) = input(batch)?;
-            for (level, writer) in &mut writers {
-                x = self.backbone.forward(&x, passed, level.frozen())?;
-                passed = level.frozen();
-                writer.append(&x)?;
-            }
-            reporter.progress(Stage::Features, 0, 0, turn * BATCH + batch.len(), total)?;
+    /// Activations at the kept layer as the first learning layer takes them, or the head.
+    pub fn lift(&self, x: &Tensor, target: Target, backbone: &Backbone) -> Result<Tensor, TrainingError> {
+        let from = self.from.frozen();
+        let x = backbone.handed_over(&backbone.frozen(x, self.kept.passed(), from)?, from)?;
+        match target {
+            Target::Boundary => Ok(x),
+            Target::Head => Ok(backbone.upper(&x, from, CONVS.len())?),
         }
-        writers.into_iter().map(|(level, writer)| Ok((level, writer.finish()?))).collect()
-    }
-
-    fn pixels(&self, decoded: &Receiver<Pixels>) -> Result<Tensor, TrainingError> {
-        // The decoder sends a batch for each that `write` walks, or an error as its last word.
-        let pixels = decoded.recv().map_err(|_| TrainingError::Stopped)??;
-        Ok(self.backbone.pixels(&pixels, self.plan.preprocessing.input_size as usize)?)
     }
 }
 
-/// Renders every picture's evaluation view, a batch at a time, until nobody takes them any more.
-fn decode(data: &TrainingData, preprocessing: Preprocessing, order: &[usize], sender: &SyncSender<Pixels>) {
-    for batch in order.chunks(BATCH) {
-        let render = |&image: &usize| data.picture(image).map(|picture| preprocessing.render(&picture));
-        let pixels = batch.par_iter().map(render).collect::<Result<Vec<_>, _>>().map(|pictures| pictures.concat());
-        let last = pixels.is_err();
-        if sender.send(pixels).is_err() || last {
-            return;
+/// Computes rows.
+pub struct Extractor<'a> {
+    pub renderer: Renderer<'a>,
+    pub backbone: Backbone,
+    pub levels: Levels,
+    crew: Crew,
+    /// Names weights, arithmetic, device and pixels.
+    name: String,
+}
+
+impl<'a> Extractor<'a> {
+    /// Rows at `kept` for learning from `from` up.
+    pub fn new(plan: &Plan<'_>, data: &'a TrainingData, backbone: Backbone, from: UnfreezeFrom, kept: UnfreezeFrom) -> Self {
+        let preprocessing = plan.preprocessing();
+        let renderer = Renderer { data, preprocessing, strengths: plan.recipe.augmentation.strengths };
+        let body: String = plan.body.sha256().chars().take(16).collect();
+        let scales = Profile::of(plan.body).filter(|_| backbone.precision().is_int8());
+        let scales = scales.map(|profile| format!("-{}", profile.id())).unwrap_or_default();
+        let place = if backbone.device().is_cuda() { "-cuda" } else { "" };
+        let name = format!("{body}-{}{scales}{place}-{}", backbone.precision().as_str(), preprocessing.cache_key());
+        let levels = Levels::new(&backbone, from, kept, preprocessing.input_size);
+        Self { renderer, levels, crew: Crew::new(&backbone), backbone, name }
+    }
+
+    /// Name of the shelf of kept rows: all that decides their bytes but the picture and the view.
+    pub fn kept_name(&self) -> String {
+        format!("{}-{}", self.name, self.levels.kept.level().boundary())
+    }
+
+    /// Name of the shelf of rows at the top of the body.
+    pub fn top_name(&self) -> String {
+        format!("{}-{}-learning-from-{}", self.name, UnfreezeFrom::NONE.boundary(), self.levels.from.boundary())
+    }
+
+    /// What is missing of `samples`, a picture at a time.
+    pub fn missing(&self, samples: &[Sample], kept: &Shelf, top: Option<&Shelf>) -> Vec<Wanted> {
+        let mut wanted: BTreeMap<usize, Vec<WantedView>> = BTreeMap::new();
+        for &sample in samples {
+            let key = self.renderer.key(sample);
+            let view =
+                WantedView { view: sample.view, kept: !kept.contains(&key), top: top.is_some_and(|top| !top.contains(&key)) };
+            if view.kept || view.top {
+                wanted.entry(sample.image).or_default().push(view);
+            }
         }
+        wanted.into_iter().map(|(image, views)| Wanted { image, views }).collect()
+    }
+
+    /// Most bytes that the rows `wanted` take.
+    pub fn bytes(&self, wanted: &[Wanted]) -> u64 {
+        let row = |wanted: bool, rows: &Rows| if wanted { rows.bytes() as u64 } else { 0 };
+        let views = wanted.iter().flat_map(|wanted| &wanted.views);
+        views.map(|view| row(view.kept, &self.levels.kept) + row(view.top, &self.levels.top)).sum()
+    }
+
+    /// Computes what is wanted; `take` gets every view on the calling thread, in no particular order. What is on the shelf
+    /// already is read instead of computed.
+    pub fn extract(
+        &mut self,
+        wanted: &[Wanted],
+        shelf: &Shelf,
+        stop: &AtomicBool,
+        take: impl FnMut(Computed) -> Result<(), TrainingError>,
+    ) -> Result<(), TrainingError> {
+        if self.in_batches() {
+            return self.extract_in_batches(wanted, stop, take);
+        }
+        let (renderer, levels) = (self.renderer, self.levels);
+        let work = |backbone: &Backbone, item: usize, hand_over: &mut dyn FnMut(Computed) -> bool| {
+            let Wanted { image, views } = &wanted[item];
+            let mut picture = None;
+            for wanted in views {
+                let sample = Sample { image: *image, view: wanted.view };
+                let mut stored = vec![0; if wanted.kept { 0 } else { levels.kept.bytes() }];
+                let (x, kept) = if !wanted.kept && shelf.read(&renderer.key(sample), &mut stored).is_ok() {
+                    (levels.kept.tensor(&stored, backbone)?, None)
+                } else {
+                    let pixels = renderer.render(sample, &mut picture)?;
+                    let x = backbone.frozen(&backbone.pixels(&pixels, renderer.side())?, 0, levels.kept.passed())?;
+                    let row = if levels.kept.passed() == 0 { pixels } else { bytes_of(&x)? };
+                    (x, wanted.kept.then_some(row))
+                };
+                let top = match wanted.top {
+                    true => Some(bytes_of(&levels.lift(&x, Target::Head, backbone)?)?),
+                    false => None,
+                };
+                if !hand_over(Computed { sample, kept, top }) {
+                    break;
+                }
+            }
+            Ok(())
+        };
+        self.crew.each(wanted.len(), stop, work, take)
+    }
+
+    /// Rows at the kept layer of `samples`, in their order.
+    pub fn compute(&mut self, samples: &[Sample], stop: &AtomicBool) -> Result<Vec<u8>, TrainingError> {
+        let (renderer, levels, in_batches) = (self.renderer, self.levels, self.in_batches());
+        let mut parts = vec![Vec::new(); samples.len()];
+        let work = |backbone: &Backbone, item: usize, hand_over: &mut dyn FnMut((usize, Vec<u8>)) -> bool| {
+            let pixels = renderer.render(samples[item], &mut None)?;
+            let row = if in_batches || levels.kept.passed() == 0 {
+                pixels
+            } else {
+                bytes_of(&backbone.frozen(&backbone.pixels(&pixels, renderer.side())?, 0, levels.kept.passed())?)?
+            };
+            hand_over((item, row));
+            Ok(())
+        };
+        self.crew.each(samples.len(), stop, work, |(item, row)| {
+            parts[item] = row;
+            Ok(())
+        })?;
+        let rows = parts.concat();
+        if !in_batches || levels.kept.passed() == 0 {
+            return Ok(rows);
+        }
+        bytes_of(&self.backbone.frozen(&self.backbone.pixels(&rows, renderer.side())?, 0, levels.kept.passed())?)
+    }
+
+    /// One sample's row, at the kept layer or for the head.
+    pub fn again(&mut self, sample: Sample, head: bool, stop: &AtomicBool) -> Result<Vec<u8>, TrainingError> {
+        let row = self.compute(&[sample], stop)?;
+        if !head {
+            return Ok(row);
+        }
+        let x = self.levels.kept.tensor(&row, &self.backbone)?;
+        bytes_of(&self.levels.lift(&x, Target::Head, &self.backbone)?)
+    }
+
+    /// Whether pictures go through the network in batches on one device, the crew only rendering them.
+    fn in_batches(&self) -> bool {
+        self.backbone.device().is_cuda() && !self.backbone.precision().is_int8()
+    }
+
+    fn extract_in_batches(
+        &mut self,
+        wanted: &[Wanted],
+        stop: &AtomicBool,
+        mut take: impl FnMut(Computed) -> Result<(), TrainingError>,
+    ) -> Result<(), TrainingError> {
+        let (renderer, levels, backbone) = (self.renderer, self.levels, &self.backbone);
+        let work = |_: &Backbone, item: usize, hand_over: &mut dyn FnMut((usize, WantedView, Vec<u8>)) -> bool| {
+            let Wanted { image, views } = &wanted[item];
+            let mut picture = None;
+            for wanted in views {
+                let pixels = renderer.render(Sample { image: *image, view: wanted.view }, &mut picture)?;
+                if !hand_over((*image, *wanted, pixels)) {
+                    break;
+                }
+            }
+            Ok(())
+        };
+        let mut flush = |waiting: &mut Vec<(usize, WantedView, Vec<u8>)>| {
+            let pixels = waiting.iter().flat_map(|(_, _, pixels)| pixels).copied().collect::<Vec<u8>>();
+            let x = backbone.frozen(&backbone.pixels(&pixels, renderer.side())?, 0, levels.kept.passed())?;
+            let (kept, top) = (bytes_of(&x)?, bytes_of(&levels.lift(&x, Target::Head, backbone)?)?);
+            let rows = kept.chunks(levels.kept.bytes()).zip(top.chunks(levels.top.bytes()));
+            waiting.drain(..).zip(rows).try_for_each(|((image, wanted, _), (kept, top))| {
+                take(Computed {
+                    sample: Sample { image, view: wanted.view },
+                    kept: wanted.kept.then(|| kept.to_vec()),
+                    top: wanted.top.then(|| top.to_vec()),
+                })
+            })
+        };
+        let mut waiting = Vec::with_capacity(GPU_BATCH);
+        self.crew.each(wanted.len(), stop, work, |rendered| {
+            waiting.push(rendered);
+            if waiting.len() == GPU_BATCH { flush(&mut waiting) } else { Ok(()) }
+        })?;
+        if waiting.is_empty() { Ok(()) } else { flush(&mut waiting) }
     }
 }

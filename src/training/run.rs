@@ -1,0 +1,227 @@
+//! A run from split to report.
+
+use std::sync::atomic::AtomicBool;
+
+use tch::Kind;
+
+use super::evaluate::{Evaluation, Exam, evaluate};
+use super::features::{Demand, FeatureStore, Planned, Target, budget, plan};
+use super::phase::{Outcome, PhaseRun};
+use super::progress::Reporter;
+use super::sample::{self, Draw, Sample};
+use super::{Observer, Plan, Trained, TrainingData, TrainingError, seeds, weights};
+use crate::dataset::split::Split;
+use crate::recipe::Recipe;
+use crate::report::{PhaseName, PhaseReport, Prediction, Report, SplitSummary};
+use crate::vision::backbone::Backbone;
+use crate::vision::device;
+use crate::vision::int8::Profile;
+use crate::vision::layers::UnfreezeFrom;
+use crate::vision::precision::Precision;
+use crate::vision::tail::{Head, Tail};
+
+/// Training pictures that the scale of features is measured on.
+const SCALE_SAMPLE: usize = 256;
+
+/// A run under way.
+pub struct Run<'a> {
+    plan: &'a Plan<'a>,
+    data: &'a TrainingData,
+    stop: &'a AtomicBool,
+    reporter: Reporter<'a>,
+    precision: Precision,
+    split: Split,
+    labels: Vec<u32>,
+    /// First convolution that learns in this run.
+    from: UnfreezeFrom,
+    draw: Draw,
+    store: FeatureStore<'a>,
+    tail: Tail,
+}
+
+impl<'a> Run<'a> {
+    /// Splits the pictures, makes sure of their features and begins a head.
+    pub fn prepare(
+        plan: &'a Plan<'a>,
+        data: &'a TrainingData,
+        observer: &'a mut dyn Observer,
+        stop: &'a AtomicBool,
+    ) -> Result<Self, TrainingError> {
+        let recipe = &plan.recipe;
+        let device = device::device();
+        let precision = device::resolve(recipe.precision, device, Profile::of(plan.body).is_some());
+        let backbone = Backbone::new(plan.body, precision, device)?;
+        let labels: Vec<u32> = data.images.iter().map(|image| image.class).collect();
+        // By content, so that a renamed picture stays on its side.
+        let keys: Vec<&str> = data.images.iter().map(|image| image.sha256.as_str()).collect();
+        let split = crate::dataset::split::stratified(
+            &labels,
+            &keys,
+            recipe.validation_fraction,
+            recipe.test_fraction,
+            recipe.seed,
+        )?;
+        let from = if recipe.fine_tune.phase.epochs == 0 { UnfreezeFrom::NONE } else { recipe.fine_tune.unfreeze_from };
+        let mut reporter = Reporter::new(observer);
+        let planned = planned(plan, &split, from, &backbone)?;
+        reporter.features(&planned.plan)?;
+        let mut store = FeatureStore::open(plan, data, backbone, from, &planned)?;
+        store.ensure(&samples(recipe, &split, planned.plan.views), &mut reporter, stop)?;
+        let draw = match planned.kept {
+            None if recipe.augmentation.count > 0 => Draw::Fresh,
+            _ => Draw::Stored(planned.plan.views),
+        };
+        let scale = feature_scale(&mut store, &split.train, stop)?;
+        seeds::seed_torch(recipe.seed, "head", 0);
+        let head = Head::new(store.head_inputs(), recipe.head.units, data.classes.len(), scale, device)?;
+        let tail = Tail { convs: Vec::new(), head };
+        Ok(Self { plan, data, stop, reporter, precision, split, labels, from, draw, store, tail })
+    }
+
+    /// Trains both phases, reports, tests.
+    pub fn train(mut self) -> Result<Trained, TrainingError> {
+        let mut phases = Vec::new();
+        let mut last = None;
+        for name in [PhaseName::WarmUp, PhaseName::FineTune] {
+            if let Some(outcome) = self.phase(name)? {
+                let report = self.report(name, outcome.epoch, &self.split.validation, &outcome.evaluation);
+                self.reporter.phase(&report)?;
+                phases.push(report);
+                last = Some((name, outcome));
+            }
+        }
+        let Some((name, last)) = last else { return Err(TrainingError::NothingToTrain) };
+        let test = self.test(name, last.epoch)?;
+        let report = Report {
+            classes: self.data.classes.clone(),
+            phases,
+            test,
+            split: SplitSummary {
+                train: self.split.train.len() as u64,
+                validation: self.split.validation.len() as u64,
+                test: self.split.test.len() as u64,
+                seed: self.plan.recipe.seed,
+            },
+            predictions: self.predictions(&last.evaluation),
+        };
+        let tensors = weights::to_tensors(&self.tail)?;
+        Ok(Trained { tensors, report, precision: self.precision, unfreeze_from: self.from })
+    }
+
+    /// Trains one phase, if it has epochs, and says what its weights make of the validation pictures.
+    fn phase(&mut self, name: PhaseName) -> Result<Option<Outcome>, TrainingError> {
+        let recipe = &self.plan.recipe;
+        let phase = match name {
+            PhaseName::WarmUp => recipe.warm_up,
+            PhaseName::FineTune => recipe.fine_tune.phase,
+        };
+        if phase.epochs == 0 {
+            return Ok(None);
+        }
+        if name == PhaseName::FineTune {
+            weights::unfreeze(&mut self.tail, self.plan.body, self.from)?;
+        }
+        let run = PhaseRun {
+            name,
+            phase,
+            recipe,
+            target: target(name),
+            draw: self.draw,
+            split: &self.split,
+            labels: &self.labels,
+            classes: self.data.classes.len(),
+            stop: self.stop,
+        };
+        run.train(&self.tail, &mut self.store, &mut self.reporter).map(Some)
+    }
+
+    /// What the final weights make of the pictures kept back, if there are any.
+    fn test(&mut self, name: PhaseName, epoch: u32) -> Result<Option<PhaseReport>, TrainingError> {
+        if self.split.test.is_empty() {
+            return Ok(None);
+        }
+        let exam = Exam {
+            images: &self.split.test,
+            labels: &self.labels,
+            flip: self.plan.recipe.test_time_flip,
+            target: target(name),
+            stop: self.stop,
+        };
+        let evaluation = evaluate(&self.tail, &mut self.store, &exam)?;
+        Ok(Some(self.report(name, epoch, &self.split.test, &evaluation)))
+    }
+
+    fn report(&self, phase: PhaseName, epoch: u32, images: &[usize], evaluation: &Evaluation) -> PhaseReport {
+        let truth = images.iter().map(|&image| self.labels[image] as usize);
+        PhaseReport::new(phase, epoch, &self.data.classes, truth.zip(evaluation.predicted()))
+    }
+
+    fn predictions(&self, evaluation: &Evaluation) -> Vec<Prediction> {
+        let classes = &self.data.classes;
+        self.split
+            .validation
+            .iter()
+            .zip(evaluation.probabilities.iter().zip(evaluation.predicted()))
+            .map(|(&image, (probabilities, predicted))| Prediction {
+                image: image as u64,
+                path: self.data.images[image].path.clone(),
+                label: classes[self.labels[image] as usize].clone(),
+                predicted: classes[predicted].clone(),
+                probability: probabilities[predicted],
+                probabilities: probabilities.clone(),
+            })
+            .collect()
+    }
+}
+
+/// Whose input a phase's features are.
+const fn target(name: PhaseName) -> Target {
+    match name {
+        PhaseName::WarmUp => Target::Head,
+        PhaseName::FineTune => Target::Boundary,
+    }
+}
+
+/// What is kept of the pictures, within the budget.
+fn planned(plan: &Plan<'_>, split: &Split, from: UnfreezeFrom, backbone: &Backbone) -> Result<Planned, TrainingError> {
+    let recipe = &plan.recipe;
+    let top = UnfreezeFrom::NONE.boundary_shape(recipe.input_size as usize).iter().product::<usize>();
+    let learning = backbone.precision().learning().bytes();
+    let demand = Demand {
+        train: split.train.len() as u64,
+        evaluated: evaluated(recipe, split).count() as u64,
+        views: recipe.augmentation.count,
+        boundary: from,
+        input_size: recipe.input_size,
+        number_bytes: backbone.precision().bytes() as u64,
+        top_bytes: if from == UnfreezeFrom::NONE { 0 } else { (top * learning) as u64 },
+    };
+    Ok(self::plan(&demand, budget(&plan.features_dir, plan.feature_cache_bytes)?))
+}
+
+/// Every sample that the run may look at.
+fn samples(recipe: &Recipe, split: &Split, views: u32) -> Vec<Sample> {
+    sample::all_stored(&split.train, views).chain(evaluated(recipe, split)).collect()
+}
+
+fn evaluated<'a>(recipe: &Recipe, split: &'a Split) -> impl Iterator<Item = Sample> + 'a {
+    let flip = recipe.test_time_flip;
+    sample::evaluated(&split.validation, flip).chain(sample::evaluated(&split.test, flip))
+}
+
+/// One over the standard deviation of the features of the first few hundred of `images`.
+fn feature_scale(store: &mut FeatureStore<'_>, images: &[usize], stop: &AtomicBool) -> Result<f64, TrainingError> {
+    let images = &images[..images.len().min(SCALE_SAMPLE)];
+    let batches: Vec<Vec<Sample>> = images.chunks(64).map(|images| sample::evaluated(images, false).collect()).collect();
+    let (mut sum, mut squares, mut count) = (0.0, 0.0, 0.0);
+    store.each(Target::Head, &batches, stop, |_, x| {
+        let x = x.f_to_kind(Kind::Float)?;
+        sum += f64::try_from(x.f_sum(Kind::Double)?)?;
+        squares += f64::try_from(x.f_square()?.f_sum(Kind::Double)?)?;
+        count += x.numel() as f64;
+        Ok(())
+    })?;
+    let mean = sum / count;
+    let deviation = (squares / count - mean * mean).max(0.0).sqrt();
+    Ok(if deviation > 0.0 { 1.0 / deviation } else { 1.0 })
+}

@@ -1,0 +1,155 @@
+//! Which pictures an epoch sees, in which order, as which view.
+
+use rand::RngExt;
+use rand::seq::SliceRandom;
+
+use super::seeds;
+use crate::recipe::ClassBalance;
+use crate::vision::augmentation::View;
+
+/// A picture seen as one of its views.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Sample {
+    /// The picture's place in the data set.
+    pub image: usize,
+    /// How it is seen.
+    pub view: View,
+}
+
+/// Where an epoch's views come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Draw {
+    /// From the picture as it is and this many stored augmented views, each equally likely.
+    Stored(u32),
+    /// A new augmented view each time: nothing is stored, so nothing is gained by repeating one.
+    Fresh,
+}
+
+/// An epoch's samples in order: one for each of `train`, its view drawn. Drawn from (seed, phase, epoch) alone.
+///
+/// With [`ClassBalance::Sampling`] there are as many samples, but each class is drawn equally often.
+pub fn epoch(
+    train: &[usize],
+    labels: &[u32],
+    balance: ClassBalance,
+    draw: Draw,
+    seed: u64,
+    phase: &str,
+    epoch: u32,
+) -> Vec<Sample> {
+    let mut rng = seeds::generator(seed, phase, u64::from(epoch));
+    let images = match balance {
+        ClassBalance::Sampling => balanced(train, labels, &mut rng),
+        ClassBalance::None | ClassBalance::Weights => {
+            let mut images = train.to_vec();
+            images.shuffle(&mut rng);
+            images
+        }
+    };
+    let sample = |image| {
+        let view = match draw {
+            Draw::Stored(views) => stored(rng.random_range(0..=views)),
+            // Any number is a view; 31 bits of them don't run out.
+            Draw::Fresh => View::Augmented(rng.random::<u32>() >> 1),
+        };
+        Sample { image, view }
+    };
+    images.into_iter().map(sample).collect()
+}
+
+/// The stored view of this number: 0 is the picture as it is.
+fn stored(number: u32) -> View {
+    if number == 0 { View::Evaluation } else { View::Augmented(number) }
+}
+
+/// Every sample that [`Draw::Stored`] may draw of `train`.
+pub fn all_stored(train: &[usize], views: u32) -> impl Iterator<Item = Sample> + '_ {
+    train.iter().flat_map(move |&image| (0..=views).map(move |number| Sample { image, view: stored(number) }))
+}
+
+/// The samples that `images` are evaluated on: as they are, and mirrored too if `flip`.
+pub fn evaluated(images: &[usize], flip: bool) -> impl Iterator<Item = Sample> + '_ {
+    let views: &[View] = if flip { &[View::Evaluation, View::Mirrored] } else { &[View::Evaluation] };
+    images.iter().flat_map(move |&image| views.iter().map(move |&view| Sample { image, view }))
+}
+
+/// As many pictures as `train` has, classes in turn, each class's pictures in shuffled rounds: no picture of a class comes
+/// again before all of them have come. Then shuffled.
+fn balanced(train: &[usize], labels: &[u32], rng: &mut rand::rngs::StdRng) -> Vec<usize> {
+    let mut classes: std::collections::BTreeMap<u32, Vec<usize>> = std::collections::BTreeMap::new();
+    train.iter().for_each(|&image| classes.entry(labels[image]).or_default().push(image));
+    let mut order: Vec<u32> = classes.keys().copied().collect();
+    // Whichever classes get one more than others, it isn't always the same ones.
+    order.shuffle(rng);
+    let mut rounds: std::collections::BTreeMap<u32, Vec<usize>> = std::collections::BTreeMap::new();
+    let mut images = Vec::with_capacity(train.len());
+    for class in order.iter().cycle().take(train.len()) {
+        let round = rounds.entry(*class).or_default();
+        if round.is_empty() {
+            round.clone_from(&classes[class]);
+            round.shuffle(rng);
+        }
+        images.extend(round.pop());
+    }
+    images.shuffle(rng);
+    images
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn images(samples: &[Sample]) -> Vec<usize> {
+        let mut images: Vec<usize> = samples.iter().map(|sample| sample.image).collect();
+        images.sort_unstable();
+        images
+    }
+
+    proptest! {
+        #[test]
+        fn an_epoch_sees_every_picture_once(count in 1usize..200, views in 0u32..9, seed: u64, number in 1u32..50) {
+            let train: Vec<usize> = (0..count).map(|i| i * 3).collect();
+            let labels = vec![0; count * 3];
+            let draw = |number| epoch(&train, &labels, ClassBalance::None, Draw::Stored(views), seed, "p", number);
+            let samples = draw(number);
+            prop_assert_eq!(images(&samples), train.clone());
+            prop_assert_eq!(draw(number), samples.clone());
+            let stored: Vec<Sample> = all_stored(&train, views).collect();
+            prop_assert!(samples.iter().all(|sample| stored.contains(sample)));
+        }
+
+        #[test]
+        fn sampling_draws_classes_equally_often(sizes in proptest::collection::vec(1usize..30, 1..6), seed: u64) {
+            let labels: Vec<u32> = sizes.iter().enumerate().flat_map(|(k, n)| std::iter::repeat_n(k as u32, *n)).collect();
+            let train: Vec<usize> = (0..labels.len()).collect();
+            let samples = epoch(&train, &labels, ClassBalance::Sampling, Draw::Stored(2), seed, "p", 1);
+            prop_assert_eq!(samples.len(), train.len());
+            let count = |class| samples.iter().filter(|sample| labels[sample.image] == class).count();
+            let counts: Vec<usize> = (0..sizes.len() as u32).map(count).collect();
+            let (least, most) = (counts.iter().min().unwrap(), counts.iter().max().unwrap());
+            prop_assert!(most - least <= 1);
+        }
+    }
+
+    #[test]
+    fn every_view_comes_up_and_fresh_ones_differ() {
+        let train: Vec<usize> = (0..300).collect();
+        let labels = vec![0; 300];
+        let samples = epoch(&train, &labels, ClassBalance::None, Draw::Stored(2), 1, "p", 1);
+        for view in [View::Evaluation, View::Augmented(1), View::Augmented(2)] {
+            assert!((70..130).contains(&samples.iter().filter(|sample| sample.view == view).count()), "{view:?}");
+        }
+        let fresh = epoch(&train, &labels, ClassBalance::None, Draw::Fresh, 1, "p", 1);
+        let views: std::collections::HashSet<View> = fresh.iter().map(|sample| sample.view).collect();
+        assert!(views.len() > 295);
+    }
+
+    #[test]
+    fn evaluation_is_one_view_or_two() {
+        assert_eq!(evaluated(&[4, 7], false).count(), 2);
+        let both: Vec<View> = evaluated(&[4], true).map(|sample| sample.view).collect();
+        assert_eq!(both, [View::Evaluation, View::Mirrored]);
+    }
+}
