@@ -86,7 +86,7 @@ mod tests {
     fn prints_the_familiar_table() {
         let classes = ["cat".to_owned(), "dog".to_owned()];
         let text = PhaseReport::new(PhaseName::WarmUp, 1, &classes, [(0, 0), (0, 1), (1, 1), (1, 1)]).to_string();
-        let expected = "after warm_up
+        let expected = "after warm_up, epoch 1
 
              precision    recall  f1-score   support
 

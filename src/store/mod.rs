@@ -127,14 +127,14 @@ async fn migrate(pool: &SqlitePool, database: &Path) -> Result<(), StoreError> {
         Ok::<_, std::io::Error>(file)
     });
     let lock = lock.await.map_err(StoreError::database)?.map_err(StoreError::database)?;
-    let init = Migration::new(
-        1,
-        Cow::Borrowed("init"),
-        MigrationType::Simple,
-        include_str!("../../migrations/0001_init.sql").into_sql_str(),
-        false,
-    );
-    Migrator::with_migrations(vec![init]).run(pool).await.map_err(StoreError::database)?;
+    let migrations = [
+        ("init", include_str!("../../migrations/0001_init.sql")),
+        ("features", include_str!("../../migrations/0002_features.sql")),
+    ];
+    let migrations = (1..).zip(migrations).map(|(number, (name, sql))| {
+        Migration::new(number, Cow::Borrowed(name), MigrationType::Simple, sql.into_sql_str(), false)
+    });
+    Migrator::with_migrations(migrations.collect()).run(pool).await.map_err(StoreError::database)?;
     drop(lock);
     Ok(())
 }

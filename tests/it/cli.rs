@@ -26,7 +26,9 @@ fn trains_and_predicts_from_a_folder() {
         std::fs::create_dir_all(file.parent().unwrap()).unwrap();
         std::fs::write(file, bytes).unwrap();
     }
-    let trained = run(&["train", "--dataset", &path("toys"), "--model", &path("model"), "--recipe", &quick().to_string()]);
+    let recipe = quick().to_string();
+    let folders = ["--dataset", &path("toys"), "--model", &path("model"), "--data-dir", &path("data")];
+    let trained = run(&[&["train", "--recipe", &recipe], &folders[..]].concat());
     assert!(trained.status.success(), "{}", text(&trained.stderr));
     let printed = text(&trained.stdout);
     assert!(printed.contains("after warm_up") && printed.contains("after fine_tune"), "{printed}");
@@ -43,9 +45,9 @@ fn trains_and_predicts_from_a_folder() {
     assert!(text(&predicted.stdout).contains("new.png  blue "), "{}", text(&predicted.stdout));
     let failed = run(&["predict", "--model", &path("model"), &path("notes.txt")]);
     assert!(!failed.status.success() && text(&failed.stderr).contains("not a picture"), "{}", text(&failed.stderr));
-    // Nothing but the model is left beside it.
+    // Nothing but the model and the data folder, with the features, is left beside them.
     let left: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert_eq!(left.len(), 4, "{left:?}");
+    assert_eq!(left.len(), 5, "{left:?}");
 
     let again = run(&["train", "--dataset", &path("toys"), "--model", &path("model")]);
     assert!(!again.status.success() && text(&again.stderr).contains("exists already"), "{}", text(&again.stderr));

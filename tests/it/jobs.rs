@@ -8,6 +8,7 @@ use crate::server::{Server, wait_for};
 /// A recipe that trains the toys in seconds.
 pub fn quick() -> Value {
     json!({
+        "preset": "classic",
         "batch_size": 8,
         "head": {"units": 32},
         "warm_up": {"epochs": 3},
@@ -17,7 +18,7 @@ pub fn quick() -> Value {
 
 /// One that goes on until it is stopped.
 pub fn endless() -> Value {
-    json!({"batch_size": 4, "head": {"units": 16}, "warm_up": {"epochs": 10000}, "fine_tune": {"epochs": 0}})
+    json!({"preset": "classic", "batch_size": 4, "head": {"units": 16}, "warm_up": {"epochs": 10000}, "fine_tune": {"epochs": 0}})
 }
 
 #[test]
@@ -41,7 +42,7 @@ fn a_job_trains_reports_and_publishes() {
     let report = server.get("/v1/models/toys/report").expect(200);
     let phases = report["phases"].as_array().unwrap();
     assert_eq!(phases.len(), 2);
-    assert_eq!(report["split"], json!({"train": 18, "validation": 6, "seed": 42}));
+    assert_eq!(report["split"], json!({"train": 18, "validation": 6, "test": 0, "seed": 42}));
     assert_eq!(report["predictions"].as_array().unwrap().len(), 6);
     // Three classes of plain colours: what can't tell them apart has learnt nothing.
     assert!(phases[1]["accuracy"].as_f64().unwrap() > 0.8, "{}", phases[1]);

@@ -11,4 +11,5 @@ mod predict;
 mod readme;
 mod server;
 mod system;
+mod training;
 mod workers;

@@ -35,6 +35,17 @@ fn served_probabilities_are_the_reports() {
 }
 
 #[test]
+fn eight_bit_answers_over_two_views_are_the_reports_too() {
+    let server = Server::start();
+    let mut recipe = quick();
+    recipe["precision"] = json!("int8");
+    recipe["resize"] = json!("crop");
+    recipe["test_time_flip"] = json!(true);
+    server.trained("toys", &recipe);
+    parity(&server, "toys", "/v1/models/toys", 1e-3);
+}
+
+#[test]
 fn pictures_come_as_bodies_parts_or_json_and_models_survive_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let mut server = Server::start_in(dir.path(), &[]);

@@ -121,7 +121,7 @@ impl<'a> FeatureStore<'a> {
         evict(root, budget.saturating_sub(extractor.bytes(&wanted)))?;
         let mut done = samples.len() - wanted.iter().map(|Wanted { views, .. }| views.len()).sum::<usize>();
         let renderer = extractor.renderer;
-        extractor.extract(&wanted, &shelves.kept, stop, |computed| {
+        let extracted = extractor.extract(&wanted, &shelves.kept, stop, |computed| {
             let key = renderer.key(computed.sample);
             if let Some(row) = computed.kept {
                 kept.append(key, &row)?;
@@ -131,9 +131,11 @@ impl<'a> FeatureStore<'a> {
             }
             done += 1;
             Ok(reporter.progress(Stage::Features, 0, 0, done, samples.len())?)
-        })?;
+        });
+        // Whatever ended it, what was computed is kept.
         kept.finish()?;
         top.map_or(Ok(()), Writer::finish)?;
+        extracted?;
         shelves.refresh()?;
         evict(root, *budget)?;
         Ok(())

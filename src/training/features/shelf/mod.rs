@@ -143,7 +143,7 @@ impl Shelf {
     pub fn read(&self, key: &RowKey, row: &mut [u8]) -> Result<(), ShelfError> {
         check_length(row, self.row_bytes)?;
         let found = self.find(key).ok_or(ShelfError::Missing)?;
-        let path = self.dir.join(&&self.segments[found.segment as usize]);
+        let path = self.dir.join(&self.segments[found.segment as usize]);
         self.reader.read(found.segment, &path, &found.entry, row).map_err(|fault| match fault {
             Fault::Damaged(reason) => {
                 segment::discard(&path, reason);

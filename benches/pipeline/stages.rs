@@ -1,0 +1,155 @@
+//! Each stage alone.
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use tch::{Device, Kind, Tensor};
+use topgraft::recipe::Preset;
+use topgraft::training::TrainingData;
+use topgraft::vision::augmentation::{self, View};
+use topgraft::vision::backbone::Backbone;
+use topgraft::vision::device;
+use topgraft::vision::layers::UnfreezeFrom;
+use topgraft::vision::picture::Picture;
+use topgraft::vision::precision::{Precision, PrecisionChoice};
+use topgraft::vision::preprocessing::Preprocessing;
+use topgraft::vision::tail::{Head, Tail};
+use topgraft::vision::weights::BodyWeights;
+
+use crate::limits::{Limits, operations};
+use crate::table::{best, head, row};
+
+/// Pictures that the stages are timed on.
+const SAMPLE: usize = 64;
+/// Pictures a training step.
+const BATCH: i64 = 32;
+const UNITS: u32 = 256;
+/// Convolutions below the usual freeze boundary.
+const FROZEN: usize = UnfreezeFrom::BLOCK5_CONV1.frozen();
+
+/// Times decoding, rendering, the frozen prefix and training steps.
+pub fn report(body: &BodyWeights, data: &TrainingData, device: Device, limits: &Limits) -> anyhow::Result<()> {
+    let sample: Vec<usize> = (0..data.images.len()).step_by(data.images.len().div_ceil(SAMPLE)).collect();
+    let count = sample.len() as f64;
+    head();
+    let jpeg = libjpeg_turbo(data, &sample);
+    let seconds = best(|| parallel(&sample, |&image| data.picture(image).map(drop).map_err(Into::into)))?;
+    row("decode", count / seconds, jpeg.map(|rate| (rate, "libjpeg-turbo alone (Pillow), as many processes as cores")));
+    let pictures: Vec<(usize, Picture)> =
+        sample.iter().map(|&image| Ok((image, data.picture(image)?))).collect::<anyhow::Result<_>>()?;
+    let strengths = Preset::Balanced.recipe().augmentation.strengths;
+    let preprocessing = Preprocessing::default();
+    let render = |view: View| {
+        best(|| {
+            parallel(&pictures, |(image, picture)| {
+                let sha256 = &data.images[*image].sha256;
+                drop(augmentation::render(picture, sha256, view, &preprocessing, &strengths));
+                Ok(())
+            })
+        })
+    };
+    row("render the evaluation view", count / render(View::Evaluation)?, None);
+    row("render an augmented view", count / render(View::Augmented(1))?, None);
+    prefix(body, device, limits)?;
+    steps(body, device, limits)
+}
+
+/// The frozen layers below block 5, a thread a core, on noise.
+fn prefix(body: &BodyWeights, device: Device, limits: &Limits) -> anyhow::Result<()> {
+    let operations = operations(0, FROZEN, 224);
+    for choice in [PrecisionChoice::Int8, PrecisionChoice::Bf16, PrecisionChoice::F32] {
+        let precision = device::resolve(choice, device, true);
+        let limit = match precision {
+            Precision::Int8 | Precision::Int8F32 => limits.int8,
+            Precision::Bf16 => Some(limits.bf16),
+            Precision::F32 => Some(limits.f32),
+        };
+        let backbone = Backbone::new(body, precision, device)?;
+        let rgb: Vec<u8> = (0..224 * 224 * 3u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+        let threads = device::threads();
+        let each = 8;
+        let seconds = best(|| {
+            let handles: Vec<Backbone> = (0..threads).map(|_| backbone.share()).collect();
+            thread::scope(|scope| {
+                for handle in handles {
+                    let rgb = &rgb;
+                    scope.spawn(move || {
+                        device::set_threads(Some(1));
+                        for _ in 0..each {
+                            let x = handle.pixels(rgb, 224).and_then(|x| handle.frozen(&x, 0, FROZEN));
+                            drop(x.expect("the same call as in training"));
+                        }
+                    });
+                }
+            });
+            device::set_threads(u32::try_from(threads).ok());
+            Ok(())
+        })?;
+        let limit = limit.map(|rate| (rate / operations, "matrix products"));
+        row(&format!("blocks 1 to 4, {}", precision.as_str()), (threads * each) as f64 / seconds, limit);
+    }
+    Ok(())
+}
+
+/// Forward and backward through what learns, on noise.
+fn steps(body: &BodyWeights, device: Device, limits: &Limits) -> anyhow::Result<()> {
+    let precision = device::resolve(PrecisionChoice::Auto, device, true).learning();
+    let rate = if precision == Precision::Bf16 { limits.bf16 } else { limits.f32 };
+    let noise = |side: i64| {
+        let x = Tensor::f_rand([BATCH, side, side, 512], (Kind::Float, device))?;
+        x.f_to_kind(device::kind(precision))?.f_permute([0, 3, 1, 2])
+    };
+    let tail = |convs| -> anyhow::Result<Tail> { Ok(Tail { convs, head: Head::new(7 * 7 * 512, UNITS, 17, 1.0, device)? }) };
+    let head = 2.0 * f64::from(UNITS) * 25_088.0;
+    // Backward takes two products for each of forward's, but for the input of the first layer, which nobody asks for.
+    let block5 = 3.0 * operations(FROZEN, 13, 224) - operations(FROZEN, FROZEN + 1, 224) + 2.0 * head;
+    let step = |tail: &Tail, x: &Tensor| {
+        let parameters: Vec<Tensor> = tail.parameters().iter().map(|tensor| tensor.set_requires_grad(true)).collect();
+        let truth = Tensor::zeros([BATCH], (Kind::Int64, device));
+        best(|| {
+            let loss = tail.forward(x, Some(0.5))?.cross_entropy_for_logits(&truth);
+            let gradients = Tensor::f_run_backward(&[&loss], &parameters, false, false)?;
+            let _ = gradients[0].f_sum(Kind::Float)?.f_double_value(&[])?;
+            Ok(())
+        })
+    };
+    let fine_tune = step(&tail(Tail::convs(body, UnfreezeFrom::BLOCK5_CONV1, device)?)?, &noise(14)?)?;
+    row("block 5 and head, a step", BATCH as f64 / fine_tune, Some((rate / block5, "matrix products")));
+    let warm_up = step(&tail(Vec::new())?, &noise(7)?)?;
+    row("head alone, a step", BATCH as f64 / warm_up, Some((limits.f32 / (2.0 * head), "matrix products")));
+    println!();
+    Ok(())
+}
+
+/// Does `work` on all items, a thread a core.
+fn parallel<T: Sync>(items: &[T], work: impl Fn(&T) -> anyhow::Result<()> + Sync) -> anyhow::Result<()> {
+    let next = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        let spawn = |_| {
+            scope.spawn(|| {
+                while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    work(item)?;
+                }
+                Ok(())
+            })
+        };
+        let threads: Vec<_> = (0..device::threads()).map(spawn).collect();
+        threads.into_iter().try_for_each(|thread| thread.join().expect("no stage panics"))
+    })
+}
+
+/// Pictures a second that libjpeg-turbo decodes, by way of Python's Pillow; none where it isn't installed or the pictures
+/// aren't JPEG.
+fn libjpeg_turbo(data: &TrainingData, sample: &[usize]) -> Option<f64> {
+    let folder = tempfile::tempdir().ok()?;
+    for &image in sample {
+        let record = &data.images[image];
+        let bytes = data.pack.read(record.offset, record.bytes).ok()?;
+        std::fs::write(folder.path().join(format!("{image}.jpg")), bytes).ok()?;
+    }
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/bench/libjpeg.py");
+    let output = Command::new("python3").arg(script).arg(folder.path()).arg(device::threads().to_string()).output().ok()?;
+    String::from_utf8(output.stdout).ok()?.trim().parse().ok()
+}
