@@ -10,5 +10,6 @@ mod pictures;
 mod predict;
 mod readme;
 mod server;
+mod sweeps;
 mod system;
 mod workers;
