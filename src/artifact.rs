@@ -7,15 +7,23 @@
 //! ```
 //! The frozen layers are not in it: they are the backbone's, named by the SHA-256 of its tensors.
 
+mod publish;
+mod republish;
+#[cfg(test)]
+pub(crate) mod testing;
+
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use safetensors::tensor::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
+
+pub use publish::publish;
+pub use republish::republish;
 
 use crate::hex::hex;
 use crate::recipe::Recipe;
@@ -40,7 +48,7 @@ pub struct Manifest {
     pub format: u32,
     /// The model's name.
     pub model: String,
-    /// Its version, 1 and up; 0 for one trained without a server.
+    /// Its version, 1 and up; 0 for one trained without a server, or by a sweep and not published.
     pub version: u64,
     /// When it was published.
     pub created_at: chrono::DateTime<chrono::Utc>,
@@ -130,37 +138,6 @@ pub enum ArtifactError {
     },
 }
 
-/// Writes an artifact beside `dest`, syncs it and renames it there, so that `dest` is whole or not there.
-///
-/// `manifest.files` is filled in. Returns the manifest as written.
-///
-/// # Errors
-/// The file system's refusals; `dest` exists already.
-pub fn publish(
-    dest: &Path,
-    mut manifest: Manifest,
-    tensors: &[NamedTensor],
-    report: &Report,
-) -> Result<Manifest, ArtifactError> {
-    let parent = dest.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    fs::create_dir_all(parent).map_err(at(parent))?;
-    let beside = tempfile::Builder::new().prefix(".publishing-").tempdir_in(parent).map_err(at(parent))?;
-    let weights = beside.path().join(WEIGHTS);
-    let views = tensors.iter().map(view).collect::<Result<Vec<_>, _>>().map_err(|e| damaged(&weights, e))?;
-    let bytes = safetensors::serialize(views, None).map_err(|e| damaged(&weights, e))?;
-    manifest.files = BTreeMap::from([
-        (WEIGHTS.to_owned(), write(&weights, &bytes)?),
-        (REPORT.to_owned(), write(&beside.path().join(REPORT), &json(report, false))?),
-    ]);
-    write(&beside.path().join(MANIFEST), &json(&manifest, true))?;
-    sync_dir(beside.path())?;
-    fs::rename(beside.path(), dest).map_err(at(dest))?;
-    sync_dir(parent)?;
-    // Renamed away: the guard has nothing left to remove.
-    let _ = beside.keep();
-    Ok(manifest)
-}
-
 /// Reads an artifact's manifest.
 ///
 /// # Errors
@@ -206,35 +183,6 @@ pub fn tensors(dir: &Path, manifest: &Manifest) -> Result<Vec<NamedTensor>, Arti
         .collect()
 }
 
-fn view(tensor: &NamedTensor) -> Result<(String, OwnedView), String> {
-    if tensor.shape.iter().product::<usize>() != tensor.data.len() {
-        return Err(format!("{} has {} numbers for shape {:?}", tensor.name, tensor.data.len(), tensor.shape));
-    }
-    let bytes = tensor.data.iter().flat_map(|number| number.to_le_bytes()).collect();
-    Ok((tensor.name.clone(), OwnedView { shape: tensor.shape.clone(), bytes }))
-}
-
-/// A tensor's bytes in the form that the serializer takes.
-struct OwnedView {
-    shape: Vec<usize>,
-    bytes: Vec<u8>,
-}
-
-impl safetensors::View for OwnedView {
-    fn dtype(&self) -> Dtype {
-        Dtype::F32
-    }
-    fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-    fn data(&self) -> std::borrow::Cow<'_, [u8]> {
-        std::borrow::Cow::Borrowed(&self.bytes)
-    }
-    fn data_len(&self) -> usize {
-        self.bytes.len()
-    }
-}
-
 fn checked(dir: &Path, name: &str, manifest: &Manifest) -> Result<Vec<u8>, ArtifactError> {
     let path = dir.join(name);
     let bytes = fs::read(&path).map_err(at(&path))?;
@@ -244,23 +192,6 @@ fn checked(dir: &Path, name: &str, manifest: &Manifest) -> Result<Vec<u8>, Artif
         Some(_) => Err(damaged(&path, "its checksum is not the manifest's")),
         None => Err(damaged(&path, "the manifest has no checksum for it")),
     }
-}
-
-fn write(path: &Path, bytes: &[u8]) -> Result<String, ArtifactError> {
-    let mut file = File::create(path).map_err(at(path))?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(at(path))?;
-    Ok(hex(&Sha256::digest(bytes)))
-}
-
-fn sync_dir(path: &Path) -> Result<(), ArtifactError> {
-    File::open(path).and_then(|dir| dir.sync_all()).map_err(at(path))
-}
-
-/// The manifest is for people too; a report may hold a hundred thousand predictions.
-fn json<T: Serialize>(value: &T, pretty: bool) -> Vec<u8> {
-    let bytes = if pretty { serde_json::to_vec_pretty(value) } else { serde_json::to_vec(value) };
-    // Only maps with keys that aren't text can fail, and none of these types has one.
-    bytes.expect("plain data serialises")
 }
 
 fn at(path: &Path) -> impl FnOnce(io::Error) -> ArtifactError + '_ {

@@ -50,6 +50,9 @@ struct JobRequest {
 struct JobBody {
     id: Uuid,
     state: JobState,
+    /// The sweep that it is a trial of: then it publishes nothing by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sweep: Option<Uuid>,
     /// What it trains on.
     dataset: DatasetName,
     /// What it publishes.
@@ -88,11 +91,11 @@ struct JobModel {
 
 impl From<Job> for JobBody {
     fn from(job: Job) -> Self {
-        // While the job runs its version is reserved at most: nobody can use it yet.
-        let version = job.version.filter(|_| job.state == JobState::Succeeded);
+        let version = job.published();
         Self {
             id: job.id,
             state: job.state,
+            sweep: job.sweep,
             dataset: job.dataset,
             model: JobModel { name: job.model, version },
             recipe: job.recipe,

@@ -10,6 +10,7 @@ mod models;
 mod openapi;
 mod predict;
 mod reports;
+mod sweeps;
 mod trace;
 
 use std::future::Future;
@@ -63,7 +64,7 @@ impl AppState {
 
 /// Serves until `shutdown` is over, then lets requests in flight finish, for as long as the settings allow.
 ///
-/// At the start, data sets whose ingestion was interrupted are taken up again.
+/// At the start, data sets whose ingestion was interrupted are taken up again, and what deleted sweeps left is removed.
 ///
 /// # Errors
 /// The listener's; a database or folder that can't be used at the start.
@@ -73,6 +74,7 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
     state.ingestor.recover().await?;
+    sweeps::recover(&state).await?;
     let stopping = state.stopping.clone();
     let drain = Duration::from_secs(u64::from(state.settings.drain_seconds));
     let ingestor = state.ingestor.clone();
@@ -110,6 +112,7 @@ fn resources() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .merge(datasets::router())
         .merge(jobs::router())
+        .merge(sweeps::router())
         .merge(models::router())
         .merge(reports::router())
         .merge(predict::router())

@@ -60,12 +60,12 @@ struct ModelBody {
 
 /// A published version.
 #[derive(Debug, Serialize, ToSchema)]
-struct VersionBody {
+pub(super) struct VersionBody {
     /// The model's name.
     #[schema(value_type = String)]
     model: Name,
     version: i64,
-    /// The job that published it.
+    /// The job that published it, or, as a trial of a sweep, was published.
     #[serde(skip_serializing_if = "Option::is_none")]
     job: Option<Uuid>,
     /// What it was trained on; it may be deleted by now.

@@ -13,6 +13,7 @@ use utoipa::OpenApi;
     tags(
         (name = "datasets", description = "Labelled pictures"),
         (name = "jobs", description = "Training"),
+        (name = "sweeps", description = "Many recipes tried on one data set"),
         (name = "models", description = "What training published"),
         (name = "predict", description = "Classifying pictures"),
         (name = "service", description = "The server itself"),

@@ -1,5 +1,7 @@
 //! What a run found out: figures a class, the confusion matrix, the validation pictures' predictions. As JSON or as text.
 
+use std::path::PathBuf;
+
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -13,7 +15,6 @@ use super::extract::{Json, Path, Query, accepted};
 use super::models::model_name;
 use super::{ApiError, AppState, Problem};
 use crate::artifact::{self, ArtifactError};
-use crate::names::Name;
 use crate::report::Report;
 use crate::store::JobState;
 use crate::store::Want;
@@ -60,7 +61,7 @@ async fn of_model(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let version = state.store.resolve(&model_name(&name)?, &Want::Default).await?;
-    answer(&state, &version.model, version.version, &query, &headers).await
+    answer(state.settings.model_dir(&version.model, version.version), &query, &headers).await
 }
 
 /// The report on a version
@@ -88,7 +89,7 @@ async fn of_version(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let version = state.store.resolve(&model_name(&name)?, &Want::Version(version)).await?;
-    answer(&state, &version.model, version.version, &query, &headers).await
+    answer(state.settings.model_dir(&version.model, version.version), &query, &headers).await
 }
 
 /// The report of a job that succeeded
@@ -114,23 +115,23 @@ async fn of_job(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let job = state.store.job(id).await?;
-    match (job.state, job.version) {
-        (JobState::Succeeded, Some(version)) => answer(&state, &job.model, version, &query, &headers).await,
-        (state, _) => {
-            let detail = format!("a job has a report once it has succeeded, and the state of this one is {state}");
-            Err(ApiError::new(StatusCode::CONFLICT, "no_report", detail))
+    let dir = match (job.state, job.published(), job.sweep) {
+        (JobState::Succeeded, Some(version), _) => state.settings.model_dir(&job.model, version),
+        (JobState::Succeeded, None, Some(_)) => state.settings.trial_dir(job.id),
+        (JobState::Succeeded, None, None) => {
+            let detail = "it was a trial that nobody published, and went with its sweep";
+            return Err(ApiError::new(StatusCode::CONFLICT, "no_report", detail));
         }
-    }
+        (state, ..) => {
+            let detail = format!("a job has a report once it has succeeded, and the state of this one is {state}");
+            return Err(ApiError::new(StatusCode::CONFLICT, "no_report", detail));
+        }
+    };
+    answer(dir, &query, &headers).await
 }
 
-async fn answer(
-    state: &AppState,
-    model: &Name,
-    version: i64,
-    query: &ReportQuery,
-    headers: &HeaderMap,
-) -> Result<Response, ApiError> {
-    let dir = state.settings.model_dir(model, version);
+/// The report of the artifact in `dir`.
+async fn answer(dir: PathBuf, query: &ReportQuery, headers: &HeaderMap) -> Result<Response, ApiError> {
     let read = move || -> Result<Report, ArtifactError> { artifact::report(&dir, &artifact::manifest(&dir)?) };
     let report = tokio::task::spawn_blocking(read).await.map_err(ApiError::internal)??;
     let accepts_text = accepted(headers, &["application/json", "text/plain"]) == "text/plain";

@@ -44,6 +44,18 @@ impl Settings {
         self.data_dir.join("models").join(name.as_str()).join(version.to_string())
     }
 
+    /// The artifacts of sweeps' trials.
+    #[must_use]
+    pub fn trials_dir(&self) -> PathBuf {
+        self.data_dir.join("trials")
+    }
+
+    /// A trial's artifact, by its job.
+    #[must_use]
+    pub fn trial_dir(&self, job: Uuid) -> PathBuf {
+        self.trials_dir().join(job.to_string())
+    }
+
     /// Whatever can be computed again.
     #[must_use]
     pub fn cache_dir(&self) -> PathBuf {

@@ -1,4 +1,4 @@
-//! One job on a thread that may block: train, then publish.
+//! One job on a thread that may block: train, then publish or, as a sweep's trial, keep what was trained in its folder.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use crate::artifact::{self, ArtifactError};
 use crate::config::Settings;
 use crate::dataset::ImageRecord;
 use crate::dataset::pack::Pack;
-use crate::store::{Dataset, Job, Published, Store, StoreError};
-use crate::training::{self, Event, Identity, Observer, ObserverError, Plan, TrainingData, TrainingError};
+use crate::store::{self, Dataset, Job, Published, Store, StoreError, TrialResult};
+use crate::training::{self, Event, Identity, Observer, ObserverError, Plan, Trained, TrainingData, TrainingError};
 use crate::vision::weights::BodyWeights;
 
 /// All that a job needs, loaded.
@@ -29,9 +29,11 @@ pub struct Input {
 }
 
 /// A job whose artifact is in place but not yet entered.
-pub struct Done {
-    pub published: Published,
-    pub dir: PathBuf,
+pub enum Done {
+    /// In its model's folder.
+    Version { published: Published, dir: PathBuf },
+    /// In the trial's folder.
+    Trial(TrialResult),
 }
 
 /// Why a job came to nothing.
@@ -85,28 +87,44 @@ pub fn execute(input: &Input, images: Vec<ImageRecord>) -> Result<Done, ExecuteE
         return Err(lost.into());
     }
     let trained = trained?;
-    let version = input.runtime.block_on(input.store.reserve_version(job.id, input.lease))?;
-    let dir = settings.model_dir(&job.model, version);
+    let version = match job.sweep {
+        None => Some(input.runtime.block_on(input.store.reserve_version(job.id, input.lease))?),
+        Some(_) => {
+            holds(input)?;
+            None
+        }
+    };
+    let dir = version.map_or_else(|| settings.trial_dir(job.id), |version| settings.model_dir(&job.model, version));
     if dir.exists() {
-        // Reserved for this job: what lies there is an earlier attempt's that never became a version.
+        // This job's alone: what lies there is an earlier attempt's that never was entered.
         std::fs::remove_dir_all(&dir).map_err(|source| ArtifactError::Io { path: dir.clone(), source })?;
     }
     let identity = Identity {
         model: job.model.to_string(),
-        version: version.unsigned_abs(),
+        version: version.map_or(0, i64::unsigned_abs),
         dataset_id: dataset.id.to_string(),
         dataset_name: dataset.name.to_string(),
     };
     artifact::publish(&dir, trained.manifest(&plan, &data, identity), &trained.tensors, &trained.report)?;
-    Ok(Done {
-        published: Published {
-            version,
-            accuracy: trained.report.accuracy().unwrap_or_default(),
-            precision: trained.precision,
-            classes: data.classes.len() as u32,
-        },
-        dir,
-    })
+    Ok(done(&trained, version, dir, data.classes.len() as u32))
+}
+
+fn done(trained: &Trained, version: Option<i64>, dir: PathBuf, classes: u32) -> Done {
+    let accuracy = trained.report.accuracy().unwrap_or_default();
+    match version {
+        Some(version) => {
+            Done::Version { published: Published { version, accuracy, precision: trained.precision, classes }, dir }
+        }
+        // Without a validation picture there is no loss, and nothing to be ahead of others for.
+        None => Done::Trial(TrialResult { accuracy, loss: trained.report.loss().unwrap_or(f64::INFINITY) }),
+    }
+}
+
+/// Whether the trial's folder is still this worker's to write.
+fn holds(input: &Input) -> Result<(), StoreError> {
+    let Input { settings, store, runtime, job, lease, .. } = input;
+    let beat = runtime.block_on(store.heartbeat(job.id, *lease, store::now(), settings.lease_ms()))?;
+    if beat.still_mine { Ok(()) } else { Err(StoreError::LostLease) }
 }
 
 /// Turns events into rows, each committed before training goes on.

@@ -2,8 +2,9 @@
 //!
 //! A turn: (1) claim the oldest queued job under a fresh lease, or wait a moment; (2) load its data set; (3) train on a
 //! thread of its own, each event written as a row before training goes on; (4) meanwhile renew the lease and ask whether
-//! to stop; (5) publish the artifact, then enter its version and end the job in one transaction. Whatever happens to the
-//! process, the row says what to do: an expired lease goes back to the queue.
+//! to stop; (5) publish the artifact, then enter its version and end the job in one transaction; a sweep's trial ends without
+//! a version, its artifact in the trial's folder. Whatever happens to the process, the row says what to do: an expired lease
+//! goes back to the queue.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use super::execute::{self, ExecuteError};
+use super::execute::{self, Done, ExecuteError};
 use crate::config::Settings;
 use crate::store::{self, Claim, Failure, Job, Store, StoreError};
 use crate::training::TrainingError;
@@ -127,17 +128,19 @@ async fn settle(
     store: &Store,
     job: &Job,
     lease: Uuid,
-    outcome: Result<execute::Done, ExecuteError>,
+    outcome: Result<Done, ExecuteError>,
     reason: Option<StopReason>,
 ) -> Result<(), WorkerError> {
     let written = match outcome {
-        Ok(done) => {
-            let written = store.succeed(job.id, lease, &done.published).await;
+        Ok(Done::Version { published, dir }) => {
+            let written = store.succeed(job.id, lease, &published).await;
             if written.is_err() {
-                remove(&done.dir);
+                remove(&dir);
             }
             written
         }
+        // If the lease is lost, the folder may be another attempt's by now; it goes with the sweep.
+        Ok(Done::Trial(result)) => store.succeed_trial(job.id, lease, &result).await,
         Err(_) if reason == Some(StopReason::Cancelled) => store.cancelled(job.id, lease).await,
         Err(_) if reason == Some(StopReason::Shutdown) => store.release(job.id, lease).await.map(|_| ()),
         Err(_) if reason == Some(StopReason::LostLease) => Err(StoreError::LostLease),

@@ -9,6 +9,7 @@ mod optimizer;
 mod presets;
 mod request;
 mod schedule;
+mod sweep;
 #[cfg(test)]
 mod tests;
 
@@ -21,6 +22,7 @@ pub use request::{
     AugmentationRequest, FineTuneRequest, HeadRequest, OptimizerRequest, PhaseRequest, RecipeRequest, ScheduleRequest,
 };
 pub use schedule::{Schedule, ScheduleKind};
+pub use sweep::{InvalidSweep, MAX_TRIALS, Vary, differences, resolve_all};
 
 use crate::vision::augmentation::Augmentation;
 use crate::vision::layers::UnfreezeFrom;

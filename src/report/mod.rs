@@ -166,4 +166,41 @@ impl Report {
     pub fn accuracy(&self) -> Option<f64> {
         self.phases.last().map(|phase| phase.accuracy)
     }
+
+    /// Mean cross-entropy in nats of the published weights on the validation pictures.
+    #[must_use]
+    pub fn loss(&self) -> Option<f64> {
+        let loss = |prediction: &Prediction| {
+            let class = self.classes.binary_search(&prediction.label).ok()?;
+            // A probability that is too small for its type is not 0, which would make one picture's loss infinite.
+            Some(-f64::from(prediction.probabilities.get(class)?.max(f32::MIN_POSITIVE)).ln())
+        };
+        let losses = self.predictions.iter().map(loss).collect::<Option<Vec<_>>>()?;
+        (!losses.is_empty()).then(|| losses.iter().sum::<f64>() / losses.len() as f64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_loss_is_the_mean_over_the_stored_predictions() {
+        let prediction = |label: &str, probabilities: [f32; 2]| Prediction {
+            image: 0,
+            path: String::new(),
+            label: label.to_owned(),
+            predicted: "a".to_owned(),
+            probability: probabilities[0],
+            probabilities: probabilities.to_vec(),
+        };
+        let split = SplitSummary { train: 1, validation: 2, test: 0, seed: 42 };
+        let predictions = vec![prediction("a", [0.5, 0.5]), prediction("b", [0.75, 0.25])];
+        let report =
+            Report { classes: vec!["a".to_owned(), "b".to_owned()], phases: Vec::new(), test: None, split, predictions };
+        assert!((report.loss().unwrap() - (2_f64.ln() + 4_f64.ln()) / 2.0).abs() < 1e-9);
+        let report = Report { predictions: vec![prediction("b", [1.0, 0.0])], ..report };
+        assert!(report.loss().unwrap().is_finite());
+        assert_eq!(Report { predictions: Vec::new(), ..report }.loss(), None);
+    }
 }

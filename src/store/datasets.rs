@@ -273,7 +273,7 @@ impl Store {
 }
 
 /// A data set's name and state, as they are until the transaction ends.
-pub(super) async fn state(tx: &mut Tx, id: Uuid) -> Result<(Name, DatasetState), StoreError> {
+async fn state(tx: &mut Tx, id: Uuid) -> Result<(Name, DatasetState), StoreError> {
     let row = sqlx::query("select name, state from datasets where id = $1")
         .bind(id.to_string())
         .fetch_optional(&mut **tx)
@@ -281,6 +281,15 @@ pub(super) async fn state(tx: &mut Tx, id: Uuid) -> Result<(Name, DatasetState),
         .ok_or(Missing::Dataset)?;
     let row = Cells(&row);
     Ok((row.parsed("name")?, row.parsed("state")?))
+}
+
+/// The name of a data set that can be trained on, and until the transaction ends.
+pub(super) async fn ready(tx: &mut Tx, id: Uuid) -> Result<Name, StoreError> {
+    let (name, state) = state(tx, id).await?;
+    match Conflict::of_dataset(state) {
+        Some(conflict) => Err(conflict.into()),
+        None => Ok(name),
+    }
 }
 
 fn one(rows: u64) -> Result<(), StoreError> {

@@ -45,6 +45,12 @@ pub enum Missing {
     /// A job.
     #[error("there is no such job")]
     Job,
+    /// A sweep.
+    #[error("there is no such sweep")]
+    Sweep,
+    /// A trial of a sweep.
+    #[error("the sweep has no such trial")]
+    Trial,
     /// A model.
     #[error("there is no such model")]
     Model,
@@ -65,6 +71,8 @@ impl Missing {
             Self::Class => "class_not_found",
             Self::Image => "image_not_found",
             Self::Job => "job_not_found",
+            Self::Sweep => "sweep_not_found",
+            Self::Trial => "trial_not_found",
             Self::Model => "model_not_found",
             Self::Version => "version_not_found",
             Self::Alias => "alias_not_found",
@@ -93,6 +101,21 @@ pub enum Conflict {
     /// The job is over.
     #[error("the job is over: its state is {0}")]
     JobFinished(JobState),
+    /// All trials of the sweep are over.
+    #[error("the sweep is over: there is nothing to cancel")]
+    SweepFinished,
+    /// Trials of the sweep aren't over.
+    #[error("{trials} trials of the sweep aren't over: cancel it or wait for them")]
+    SweepUnfinished {
+        /// How many.
+        trials: u64,
+    },
+    /// There is nothing to publish yet.
+    #[error("no trial of the sweep has succeeded yet: wait for one")]
+    NoTrialSucceeded,
+    /// The trial can't be published.
+    #[error("only a trial that succeeded can be published, and the state of this one is {0}")]
+    TrialNotSucceeded(JobState),
 }
 
 impl Conflict {
@@ -105,6 +128,10 @@ impl Conflict {
             Self::DatasetFailed => "dataset_failed",
             Self::DatasetInUse { .. } => "dataset_in_use",
             Self::JobFinished(_) => "job_finished",
+            Self::SweepFinished => "sweep_finished",
+            Self::SweepUnfinished { .. } => "sweep_unfinished",
+            Self::NoTrialSucceeded => "no_trial_succeeded",
+            Self::TrialNotSucceeded(_) => "trial_not_succeeded",
         }
     }
 

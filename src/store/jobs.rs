@@ -1,13 +1,16 @@
-//! Jobs: rows, submission, looking at them, cancelling. Every statement about jobs is in this file and its folder:
-//! `queue.rs` is how workers come by a job and lose it, `run.rs` what the worker that has one writes down.
+//! Jobs: rows and looking at them. Every statement about jobs alone is in this file and its folder: `request.rs` submits and
+//! cancels, `queue.rs` is how workers come by a job and lose it, `run.rs` what the worker that has one writes down,
+//! `trials.rs` what is particular to a sweep's.
 //!
 //! A claim is a lease: a token that the row shows while it runs, and every write of the worker is
 //! `… where id = $1 and state = 'running' and lease = $2`. Zero rows: the claim no longer holds.
 
 mod queue;
+mod request;
 mod run;
 #[cfg(test)]
 mod tests;
+mod trials;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -16,10 +19,12 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 pub use queue::{Claim, Heartbeat};
+pub(super) use request::{cancel, insert};
 pub use run::Published;
+pub use trials::{Reserved, Trial, TrialResult};
 
-use super::rows::{Cells, json};
-use super::{Conflict, Missing, Page, Store, StoreError, Tx, datasets, events, now};
+use super::rows::Cells;
+use super::{Missing, Page, Store, StoreError, Tx, events, now};
 use crate::names::Name;
 use crate::recipe::Recipe;
 use crate::report::{FeaturePlan, Progress};
@@ -92,8 +97,12 @@ pub struct Job {
     pub dataset: DatasetName,
     /// The model whose next version it publishes.
     pub model: Name,
-    /// The version that it published, or is about to.
+    /// The sweep that it is a trial of.
+    pub sweep: Option<Uuid>,
+    /// The version that it published, or is about to: [`Job::published`] says which.
     pub version: Option<i64>,
+    /// When its version was published.
+    pub published_at: Option<DateTime<Utc>>,
     /// How it trains.
     pub recipe: Recipe,
     /// What it keeps of the pictures between epochs, once it has begun.
@@ -116,6 +125,14 @@ pub struct Job {
     pub finished_at: Option<DateTime<Utc>>,
 }
 
+impl Job {
+    /// The version that it published; one that is only reserved nobody can use yet.
+    #[must_use]
+    pub fn published(&self) -> Option<i64> {
+        self.version.filter(|_| self.published_at.is_some())
+    }
+}
+
 /// Which jobs to list.
 #[derive(Debug, Clone, Default)]
 pub struct JobFilter {
@@ -125,7 +142,7 @@ pub struct JobFilter {
     pub model: Option<Name>,
 }
 
-fn job(row: &SqliteRow) -> Result<Job, StoreError> {
+pub(super) fn job(row: &SqliteRow) -> Result<Job, StoreError> {
     let row = Cells(row);
     let error = row.get::<Option<String>>("error_code")?;
     let message = row.get::<Option<String>>("error_message")?.unwrap_or_default();
@@ -134,7 +151,9 @@ fn job(row: &SqliteRow) -> Result<Job, StoreError> {
         state: row.parsed("state")?,
         dataset: DatasetName { id: row.id("dataset_id")?, name: row.parsed("dataset_name")? },
         model: row.parsed("model")?,
+        sweep: row.id_or_none("sweep_id")?,
         version: row.get("version")?,
+        published_at: row.time_or_none("published_at")?,
         recipe: row.json("recipe")?,
         features: row.json_or_none("features")?,
         progress: row.json_or_none("progress")?,
@@ -149,34 +168,6 @@ fn job(row: &SqliteRow) -> Result<Job, StoreError> {
 }
 
 impl Store {
-    /// Submits a job.
-    ///
-    /// # Errors
-    /// [`Missing::Dataset`]; [`Conflict::DatasetIngesting`]; [`Conflict::DatasetFailed`].
-    pub async fn insert_job(&self, new: &NewJob) -> Result<Job, StoreError> {
-        let mut tx = self.begin().await?;
-        let (dataset_name, state) = datasets::state(&mut tx, new.dataset).await?;
-        if let Some(conflict) = Conflict::of_dataset(state) {
-            return Err(conflict.into());
-        }
-        let row = sqlx::query(
-            "insert into jobs (id, state, dataset_id, dataset_name, model, recipe, created_at)
-             values ($1, 'queued', $2, $3, $4, $5, $6) returning *",
-        )
-        .bind(new.id.to_string())
-        .bind(new.dataset.to_string())
-        .bind(dataset_name.as_str())
-        .bind(new.model.as_str())
-        .bind(json(&new.recipe)?)
-        .bind(now())
-        .fetch_one(&mut *tx)
-        .await?;
-        let job = job(&row)?;
-        events::append(&mut tx, new.id, EventKind::State, &StateEvent::new(JobState::Queued, 0)).await?;
-        tx.commit().await?;
-        Ok(job)
-    }
-
     /// A job.
     ///
     /// # Errors
@@ -205,29 +196,6 @@ impl Store {
         .await?;
         Ok(Page::of(rows.iter().map(job).collect::<Result<_, _>>()?, limit))
     }
-
-    /// Cancels a job: one that waits at once, one that runs as soon as its worker hears of it. Asking twice is fine.
-    ///
-    /// # Errors
-    /// [`Missing::Job`]; [`Conflict::JobFinished`] if it has succeeded or failed.
-    pub async fn request_cancel(&self, id: Uuid) -> Result<Job, StoreError> {
-        let mut tx = self.begin().await?;
-        let found = locked(&mut tx, id).await?;
-        match found.state {
-            JobState::Cancelled => return Ok(found),
-            JobState::Succeeded | JobState::Failed => return Err(Conflict::JobFinished(found.state).into()),
-            JobState::Queued => settle(&mut tx, id, &StateEvent::new(JobState::Cancelled, found.attempts)).await?,
-            JobState::Running => {
-                sqlx::query("update jobs set cancel_requested = 1 where id = $1 and state = 'running'")
-                    .bind(id.to_string())
-                    .execute(&mut *tx)
-                    .await?;
-            }
-        }
-        let job = locked(&mut tx, id).await?;
-        tx.commit().await?;
-        Ok(job)
-    }
 }
 
 /// A job as it is until the transaction ends.
@@ -241,8 +209,8 @@ async fn locked(tx: &mut Tx, id: Uuid) -> Result<Job, StoreError> {
 async fn settle(tx: &mut Tx, id: Uuid, event: &StateEvent) -> Result<(), StoreError> {
     let failure = event.error.as_ref();
     sqlx::query(
-        "update jobs set state = $2, attempts = $3, error_code = $4, error_message = $5, version = $6, finished_at = $7,
-         lease = null, lease_expires_at = null, worker = null where id = $1",
+        "update jobs set state = $2, attempts = $3, error_code = $4, error_message = $5, version = $6, published_at = $7,
+         finished_at = $8, lease = null, lease_expires_at = null, worker = null where id = $1",
     )
     .bind(id.to_string())
     .bind(event.state.as_str())
@@ -250,6 +218,7 @@ async fn settle(tx: &mut Tx, id: Uuid, event: &StateEvent) -> Result<(), StoreEr
     .bind(failure.map(|failure| failure.code.as_str()))
     .bind(failure.map(|failure| failure.message.as_str()))
     .bind(event.version)
+    .bind(event.version.map(|_| now()))
     .bind(event.state.is_terminal().then(now))
     .execute(&mut **tx)
     .await?;

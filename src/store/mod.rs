@@ -14,6 +14,7 @@ pub mod jobs;
 pub mod models;
 mod rows;
 pub mod state;
+pub mod sweeps;
 #[cfg(test)]
 pub(crate) mod testing;
 
@@ -29,9 +30,12 @@ use sqlx::{SqlSafeStr, Sqlite, Transaction};
 pub use datasets::{Dataset, DatasetState, Image, NewDataset, Rejection};
 pub use error::{Conflict, Missing, StoreError};
 pub use events::Event;
-pub use jobs::{Claim, DatasetName, Failure, Heartbeat, Job, JobFilter, NewJob, Published, StateEvent};
+pub use jobs::{
+    Claim, DatasetName, Failure, Heartbeat, Job, JobFilter, NewJob, Published, Reserved, StateEvent, Trial, TrialResult,
+};
 pub use models::{Model, ModelSummary, ModelVersion, Want};
 pub use state::{EventKind, JobState};
+pub use sweeps::{NewSweep, Sweep, SweepState, TrialCounts};
 
 /// Connections that read, each a thread of its own.
 const READERS: u32 = 4;
@@ -130,6 +134,7 @@ async fn migrate(pool: &SqlitePool, database: &Path) -> Result<(), StoreError> {
     let migrations = [
         ("init", include_str!("../../migrations/0001_init.sql")),
         ("features", include_str!("../../migrations/0002_features.sql")),
+        ("sweeps", include_str!("../../migrations/0003_sweeps.sql")),
     ];
     let migrations = (1..).zip(migrations).map(|(number, (name, sql))| {
         Migration::new(number, Cow::Borrowed(name), MigrationType::Simple, sql.into_sql_str(), false)

@@ -14,7 +14,7 @@ pub enum JobState {
     Queued,
     /// A worker has it.
     Running,
-    /// It published a version.
+    /// It published a version or, as a trial of a sweep, can be published.
     Succeeded,
     /// It came to nothing; its error says why.
     Failed,

@@ -10,6 +10,7 @@ mod pictures;
 mod predict;
 mod readme;
 mod server;
+mod sweeps;
 mod system;
 mod training;
 mod workers;

@@ -83,15 +83,15 @@ impl Ingestor {
         }
         let archives: Vec<_> = wanted.iter().map(|id| settings.archive(*id)).collect();
         let uploads = settings.uploads_dir();
-        tokio::task::spawn_blocking(move || sweep(&uploads, |path| archives.iter().any(|archive| archive == path)))
+        tokio::task::spawn_blocking(move || clear(&uploads, |path| archives.iter().any(|archive| archive == path)))
             .await
             .map_err(io::Error::other)??;
-        self.sweep_folders().await?;
+        self.clear_folders().await?;
         wanted.into_iter().for_each(|id| self.enqueue(id));
         Ok(())
     }
 
-    async fn sweep_folders(&self) -> Result<(), ServeError> {
+    async fn clear_folders(&self) -> Result<(), ServeError> {
         let folders = self.shared.settings.data_dir.join("datasets");
         let mut entries = match tokio::fs::read_dir(folders).await {
             Ok(entries) => entries,
@@ -180,7 +180,7 @@ fn internal() -> Failure {
 }
 
 /// Removes the files in a folder, but those to be kept.
-fn sweep(folder: &Path, keep: impl Fn(&Path) -> bool) -> io::Result<()> {
+fn clear(folder: &Path, keep: impl Fn(&Path) -> bool) -> io::Result<()> {
     let entries = match std::fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         entries => entries?,

@@ -5,6 +5,7 @@ mod jobs;
 mod models;
 mod server;
 mod service;
+mod sweeps;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,38 +1,16 @@
-use std::collections::BTreeMap;
-
 use axum::body::Body;
 use axum::http::{Request, header};
 use serde_json::json;
 
 use super::Api;
-use crate::artifact::{BackboneRef, DatasetRef, FORMAT, Manifest, NamedTensor, publish};
-use crate::recipe::Recipe;
+use crate::artifact::testing::manifest;
+use crate::artifact::{NamedTensor, publish};
 use crate::report::{PhaseName, PhaseReport, Report, SplitSummary};
 use crate::store::Published;
 use crate::store::testing::{claimed, queued_job};
-use crate::vision::layers::UnfreezeFrom;
 use crate::vision::precision::Precision;
-use crate::vision::preprocessing::Preprocessing;
 
-fn manifest(version: u64) -> Manifest {
-    Manifest {
-        format: FORMAT,
-        model: "flowers".to_owned(),
-        version,
-        created_at: chrono::Utc::now(),
-        classes: vec!["daisy".to_owned(), "tulip".to_owned()],
-        backbone: BackboneRef { id: "vgg16".to_owned(), sha256: "0".repeat(64), scales: None, attribution: "VGG".to_owned() },
-        preprocessing: Preprocessing::default(),
-        precision: Precision::F32,
-        unfreeze_from: UnfreezeFrom::BLOCK5_CONV1,
-        recipe: Recipe::default(),
-        dataset: DatasetRef { id: String::new(), name: "d".to_owned(), content_sha256: String::new() },
-        libraries: BTreeMap::new(),
-        files: BTreeMap::new(),
-    }
-}
-
-fn report(classes: &[String]) -> Report {
+pub(super) fn report(classes: &[String]) -> Report {
     let phases = vec![PhaseReport::new(PhaseName::WarmUp, 1, classes, [(0, 0), (1, 1)])];
     let split = SplitSummary { train: 2, validation: 2, test: 0, seed: 42 };
     Report { classes: classes.to_vec(), phases, test: None, split, predictions: Vec::new() }
@@ -47,7 +25,7 @@ impl Api {
         let (_, lease) = claimed(store, "w", 0).await.unwrap();
         let version = store.reserve_version(id, lease).await.unwrap();
         let dir = self.state.settings.model_dir(&"flowers".parse().unwrap(), version);
-        let manifest = manifest(version.unsigned_abs());
+        let manifest = manifest("flowers", version.unsigned_abs());
         let tensor = NamedTensor { name: "head.output.bias".to_owned(), shape: vec![2], data: vec![0.0, 1.0] };
         let report = report(&manifest.classes);
         publish(&dir, manifest, &[tensor], &report).unwrap();

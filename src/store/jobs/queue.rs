@@ -8,6 +8,15 @@ use crate::store::rows::Cells;
 use crate::store::{EventKind, JobState};
 use crate::store::{Store, StoreError, Tx, events};
 
+/// What a queued job `waiting` must fulfil to be begun: if it is a trial, fewer of its sweep's run than may.
+macro_rules! may_begin {
+    () => {
+        "waiting.state = 'queued' and (waiting.sweep_id is null
+         or (select count(*) from jobs begun where begun.sweep_id = waiting.sweep_id and begun.state = 'running')
+         < (select concurrency from sweeps where sweeps.id = waiting.sweep_id))"
+    };
+}
+
 /// Who wants a job, and on what terms.
 #[derive(Debug, Clone, Copy)]
 pub struct Claim<'a> {
@@ -34,29 +43,35 @@ pub struct Heartbeat {
 
 impl Store {
     /// Claims the oldest job that waits, for which those of lost workers wait again: 1. look whether there is anything to do;
-    /// 2. settle claims that have run out; 3. take the oldest job; 4. forget what an earlier attempt reported, and say so.
+    /// 2. settle claims that have run out; 3. take the oldest job, but no trial of a sweep that has as many running as it may;
+    /// 4. forget what an earlier attempt reported, and say so.
     ///
     /// # Errors
     /// The database's own.
     pub async fn claim(&self, claim: &Claim<'_>) -> Result<Option<Job>, StoreError> {
         // Idle workers ask all the time, and a look needs no lock.
-        let waiting =
-            sqlx::query("select 1 from jobs where state = 'queued' or (state = 'running' and lease_expires_at < $1) limit 1")
-                .bind(claim.now)
-                .fetch_optional(&self.read)
-                .await?;
+        let waiting = sqlx::query(concat!(
+            "select 1 from jobs waiting where (state = 'running' and lease_expires_at < $1) or (",
+            may_begin!(),
+            ") limit 1"
+        ))
+        .bind(claim.now)
+        .fetch_optional(&self.read)
+        .await?;
         if waiting.is_none() {
             return Ok(None);
         }
         let mut tx = self.begin().await?;
         expire(&mut tx, claim.now, claim.max_attempts).await?;
-        // On PostgreSQL the inner query would end in `for update skip locked`.
-        let row = sqlx::query(
+        // Writers are one at a time, so what is counted stays true. On PostgreSQL the inner query would end in
+        // `for update skip locked`, and the sweep's row be locked before.
+        let row = sqlx::query(concat!(
             "update jobs set state = 'running', attempts = attempts + 1, worker = $1, lease = $2, lease_expires_at = $3,
              started_at = $4, progress = null, features = null, version = null
-             where state = 'queued' and id = (select id from jobs where state = 'queued' order by id limit 1)
-             returning *",
-        )
+             where state = 'queued' and id = (select waiting.id from jobs waiting where ",
+            may_begin!(),
+            " order by waiting.id limit 1) returning *"
+        ))
         .bind(claim.worker)
         .bind(claim.lease.to_string())
         .bind(claim.now.saturating_add(claim.lease_ms))

@@ -25,6 +25,25 @@ pub struct Published {
     pub classes: u32,
 }
 
+/// Reserves the next version of a job's model for job `$1`, under a further condition. A job that has one keeps it.
+macro_rules! reserve {
+    ($condition:literal) => {
+        concat!(
+            "update jobs set version = coalesce(version, 1 + (
+                 select max(taken.version) from (
+                     select coalesce(max(version), 0) as version from model_versions where model = jobs.model
+                     union all
+                     select coalesce(max(other.version), 0) as version from jobs other where other.model = jobs.model
+                 ) taken))
+             where id = $1 and ",
+            $condition,
+            " returning version"
+        )
+    };
+}
+
+pub(super) use reserve;
+
 impl Store {
     /// Notes what the job keeps of the pictures between epochs.
     ///
@@ -94,19 +113,11 @@ impl Store {
     /// [`StoreError::LostLease`].
     pub async fn reserve_version(&self, id: Uuid, lease: Uuid) -> Result<i64, StoreError> {
         let mut tx = self.begin().await?;
-        let row = sqlx::query(
-            "update jobs set version = coalesce(version, 1 + (
-                 select max(taken.version) from (
-                     select coalesce(max(version), 0) as version from model_versions where model = jobs.model
-                     union all
-                     select coalesce(max(other.version), 0) as version from jobs other where other.model = jobs.model
-                 ) taken))
-             where id = $1 and state = 'running' and lease = $2 returning version",
-        )
-        .bind(id.to_string())
-        .bind(lease.to_string())
-        .fetch_optional(&mut *tx)
-        .await?;
+        let row = sqlx::query(reserve!("state = 'running' and lease = $2"))
+            .bind(id.to_string())
+            .bind(lease.to_string())
+            .fetch_optional(&mut *tx)
+            .await?;
         let version = row.ok_or(StoreError::LostLease)?.try_get(0)?;
         tx.commit().await?;
         Ok(version)
@@ -173,7 +184,7 @@ impl Store {
 }
 
 /// Whether the claim holds, and until the transaction ends; the job's attempts.
-async fn holds(tx: &mut Tx, id: Uuid, lease: Uuid) -> Result<u32, StoreError> {
+pub(super) async fn holds(tx: &mut Tx, id: Uuid, lease: Uuid) -> Result<u32, StoreError> {
     let row = sqlx::query("select attempts from jobs where id = $1 and state = 'running' and lease = $2")
         .bind(id.to_string())
         .bind(lease.to_string())

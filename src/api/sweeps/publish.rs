@@ -1,0 +1,90 @@
+//! Publishing a trial.
+
+use axum::extract::State;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::api::extract::{Json, Path};
+use crate::api::models::VersionBody;
+use crate::api::{ApiError, AppState, Problem};
+use crate::artifact;
+use crate::store::{Missing, Published, Reserved, StoreError, Want};
+
+/// What to publish.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PublishRequest {
+    /// The trial, by its job's id; the best one if left out.
+    trial: Option<Uuid>,
+}
+
+/// Publish a trial
+///
+/// As the next version of the sweep's model. A trial that was published before is answered with its version. The body may be
+/// left out.
+#[utoipa::path(
+    post,
+    path = "/v1/sweeps/{id}/publish",
+    operation_id = "publish_trial",
+    tag = "sweeps",
+    params(("id" = Uuid, Path, description = "The sweep's id")),
+    request_body = Option<PublishRequest>,
+    responses(
+        (status = CREATED, body = VersionBody, description = "Published",
+         headers(("location" = String, description = "The version"))),
+        (status = OK, body = VersionBody, description = "It had been published before",
+         headers(("location" = String, description = "The version"))),
+        (status = NOT_FOUND, body = Problem, content_type = "application/problem+json", description = "No such sweep or trial"),
+        (status = CONFLICT, body = Problem, content_type = "application/problem+json",
+         description = "No trial has succeeded yet, or the one named hasn't"),
+        (status = UNPROCESSABLE_ENTITY, body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn publish(
+    State(state): State<AppState>,
+    Path(id): Path<Uuid>,
+    request: Option<Json<PublishRequest>>,
+) -> Result<Response, ApiError> {
+    let trial = request.and_then(|Json(request)| request.trial);
+    let reserved = state.store.reserve_trial(id, trial).await?;
+    let status = if reserved.job.published().is_some() {
+        StatusCode::OK
+    } else {
+        enter(&state, id, &reserved).await?;
+        StatusCode::CREATED
+    };
+    let version = state.store.resolve(&reserved.job.model, &Want::Version(reserved.version)).await?;
+    let location = format!("/v1/models/{}/versions/{}", version.model, version.version);
+    let location = HeaderValue::try_from(location).map_err(ApiError::internal)?;
+    Ok((status, [(header::LOCATION, location)], Json(VersionBody::from(version))).into_response())
+}
+
+/// 1. The artifact into its model's folder; 2. the version into the database.
+async fn enter(state: &AppState, sweep: Uuid, reserved: &Reserved) -> Result<(), ApiError> {
+    let Reserved { job, version, accuracy } = reserved;
+    let (source, dest) = (state.settings.trial_dir(job.id), state.settings.model_dir(&job.model, *version));
+    let copy = {
+        let (dest, model, version) = (dest.clone(), job.model.clone(), version.unsigned_abs());
+        move || artifact::republish(&source, &dest, model.as_str(), version)
+    };
+    let manifest = match tokio::task::spawn_blocking(copy).await.map_err(ApiError::internal)? {
+        Ok(manifest) => manifest,
+        Err(error) => {
+            // Perhaps the trial's folder went because the sweep was deleted meanwhile.
+            state.store.sweep(sweep).await?;
+            return Err(error.into());
+        }
+    };
+    let classes = u32::try_from(manifest.classes.len()).map_err(ApiError::internal)?;
+    let published = Published { version: *version, accuracy: *accuracy, precision: manifest.precision, classes };
+    let entered = state.store.publish_trial(job.id, &published).await;
+    if let Err(StoreError::NotFound(Missing::Sweep)) = entered
+        && let Err(error) = tokio::fs::remove_dir_all(&dest).await
+    {
+        tracing::warn!(dir = %dest.display(), %error, "an artifact that nobody owns couldn't be removed");
+    }
+    Ok(entered?)
+}
