@@ -25,7 +25,11 @@ pub fn measure(device: Device) -> anyhow::Result<Limits> {
         int8: product(Kind::Int8, device, |a, b| a.f_internal_int_mm(b)).ok(),
     };
     let giga = |rate: f64| rate / 1e9;
-    println!("products of {SIDE} × {SIDE} matrices: bf16 {:.0} GFLOP/s, f32 {:.0} GFLOP/s", giga(limits.bf16), giga(limits.f32));
+    println!(
+        "products of {SIDE} × {SIDE} matrices: bf16 {:.0} GFLOP/s, f32 {:.0} GFLOP/s",
+        giga(limits.bf16),
+        giga(limits.f32)
+    );
     if let Some(int8) = limits.int8 {
         println!("                                     int8 {:.0} GOP/s", giga(int8));
     }

@@ -70,6 +70,9 @@ pub struct Recipe {
     pub augmentation: Views,
     /// Share of the target's probability that is spread evenly over all classes (Szegedy et al. 2015, section 7); 0 for none.
     pub label_smoothing: f64,
+    /// How strongly pictures are mixed with each other where learning begins (Verma et al. 2019, manifold mixup): features and
+    /// targets of two pictures in the proportion λ to 1 − λ, λ drawn from Beta(mixup, mixup) a step; 0 for none.
+    pub mixup: f64,
     /// What is done about classes of different sizes.
     pub class_balance: ClassBalance,
     /// Whether the answer is the mean of the picture's and its mirror image's probabilities.

@@ -63,7 +63,7 @@ fn a_recipe_is_written_as_its_request_is_read() {
     );
     assert_eq!(
         (&json["fine_tune"]["epochs"], &json["class_balance"], &json["resize"]),
-        (&14.into(), &"none".into(), &"squash".into())
+        (&12.into(), &"none".into(), &"crop".into())
     );
 }
 

@@ -54,12 +54,7 @@ pub struct PhaseReport {
 impl PhaseReport {
     /// Counts up a phase from each picture's true and predicted class, numbered below `classes.len()`.
     #[must_use]
-    pub fn new(
-        phase: PhaseName,
-        epoch: u32,
-        classes: &[String],
-        pairs: impl IntoIterator<Item = (usize, usize)>,
-    ) -> Self {
+    pub fn new(phase: PhaseName, epoch: u32, classes: &[String], pairs: impl IntoIterator<Item = (usize, usize)>) -> Self {
         let mut confusion = vec![vec![0u64; classes.len()]; classes.len()];
         for (truth, predicted) in pairs {
             confusion[truth][predicted] += 1;

@@ -25,7 +25,11 @@ impl fmt::Display for FeaturePlan {
         let Self { boundary, kept, views, views_wanted, rows, bytes, budget_bytes } = self;
         let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
         let Some(kept) = kept else {
-            return write!(f, "features are computed anew in every epoch: {:.1} GiB are too few to keep any", gib(*budget_bytes));
+            return write!(
+                f,
+                "features are computed anew in every epoch: {:.1} GiB are too few to keep any",
+                gib(*budget_bytes)
+            );
         };
         write!(f, "features kept at {kept}")?;
         if kept != boundary {

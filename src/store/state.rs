@@ -95,8 +95,7 @@ pub enum EventKind {
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 6] =
-        [Self::State, Self::Restarted, Self::Features, Self::Progress, Self::Epoch, Self::Report];
+    pub const ALL: [Self; 6] = [Self::State, Self::Restarted, Self::Features, Self::Progress, Self::Epoch, Self::Report];
 
     /// Its name in JSON, in the database and as an SSE event.
     #[must_use]

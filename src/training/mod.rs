@@ -9,6 +9,7 @@ mod evaluate;
 mod events;
 mod features;
 mod manifest;
+mod mixup;
 mod optimizer;
 mod patience;
 mod phase;

@@ -3,11 +3,12 @@
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use tch::{Device, Kind, Reduction, Tensor};
+use tch::{Device, Kind, Reduction, TchError, Tensor};
 
 use super::average::{self, Average};
 use super::evaluate::{Evaluation, Exam, evaluate, targets};
 use super::features::{FeatureStore, Target};
+use super::mixup::Mixup;
 use super::optimizer::{Optimizer, clip};
 use super::patience::{Best, Plateau};
 use super::progress::Reporter;
@@ -124,29 +125,18 @@ impl PhaseRun<'_> {
     ) -> Result<(f64, f64), TrainingError> {
         let Self { name, phase, recipe, labels, stop, .. } = *self;
         seeds::seed_torch(recipe.seed, name.as_str(), u64::from(epoch));
-        let samples = sample::epoch(
-            &self.split.train,
-            labels,
-            recipe.class_balance,
-            self.draw,
-            recipe.seed,
-            name.as_str(),
-            epoch,
-        );
+        let samples =
+            sample::epoch(&self.split.train, labels, recipe.class_balance, self.draw, recipe.seed, name.as_str(), epoch);
+        let mut mixup = Mixup::new(recipe.mixup, seeds::generator(recipe.seed, &format!("{name} mixup"), u64::from(epoch)));
         let batches: Vec<Vec<Sample>> = samples.chunks(recipe.batch_size as usize).map(<[Sample]>::to_vec).collect();
         // Sums stay where the weights are: nothing waits for a number before the epoch's end.
         let zero = || Tensor::f_zeros([], (Kind::Double, learner.parameters[0].device()));
         let (mut loss_sum, mut correct) = (zero()?, zero()?);
         store.each(self.target, &batches, stop, |step, x| {
-            let logits = tail.forward(&x, Some(recipe.head.dropout))?;
+            let mix = mixup.draw();
+            let logits = tail.forward(&mix.features(x)?, Some(recipe.head.dropout))?;
             let truth = targets(&batches[step], labels, &logits)?;
-            let loss = logits.f_cross_entropy_loss(
-                &truth,
-                learner.class_weights.as_ref(),
-                Reduction::Mean,
-                NO_CLASS,
-                recipe.label_smoothing,
-            )?;
+            let loss = mix.loss(&truth, |truth| self.loss(&logits, truth, learner))?;
             let gradients = Tensor::f_run_backward(&[&loss], &learner.parameters, false, false)?;
             if phase.gradient_clip > 0.0 {
                 clip(&gradients, phase.gradient_clip)?;
@@ -164,6 +154,12 @@ impl PhaseRun<'_> {
             return Err(TrainingError::Diverged { phase: name, epoch, learning_rate: phase.optimizer.learning_rate });
         }
         Ok((loss, accuracy))
+    }
+
+    /// Mean cross-entropy against the targets, smoothed and weighted as the recipe has it.
+    fn loss(&self, logits: &Tensor, truth: &Tensor, learner: &Learner) -> Result<Tensor, TchError> {
+        let weights = learner.class_weights.as_ref();
+        logits.f_cross_entropy_loss(truth, weights, Reduction::Mean, NO_CLASS, self.recipe.label_smoothing)
     }
 
     /// The learning rate of an epoch's step, counted from 0.

@@ -54,13 +54,8 @@ impl<'a> Run<'a> {
         let labels: Vec<u32> = data.images.iter().map(|image| image.class).collect();
         // By content, so that a renamed picture stays on its side.
         let keys: Vec<&str> = data.images.iter().map(|image| image.sha256.as_str()).collect();
-        let split = crate::dataset::split::stratified(
-            &labels,
-            &keys,
-            recipe.validation_fraction,
-            recipe.test_fraction,
-            recipe.seed,
-        )?;
+        let split =
+            crate::dataset::split::stratified(&labels, &keys, recipe.validation_fraction, recipe.test_fraction, recipe.seed)?;
         let from = if recipe.fine_tune.phase.epochs == 0 { UnfreezeFrom::NONE } else { recipe.fine_tune.unfreeze_from };
         let mut reporter = Reporter::new(observer);
         let planned = planned(plan, &split, from, &backbone)?;

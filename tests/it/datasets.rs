@@ -128,9 +128,17 @@ fn features_go_with_the_last_data_set_of_their_content() {
     server.dataset("two", &archive);
     let job = server.finished(&server.submit("one", "toys", &crate::jobs::quick()));
     assert_eq!(job["state"], "succeeded", "{job}");
-    let features = || std::fs::read_dir(server.data_dir().join("cache/features")).unwrap().count();
+    let segments = |shelf: std::path::PathBuf| {
+        let names = std::fs::read_dir(shelf).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.ends_with(".segment")).count()
+    };
+    let features = || {
+        let shelves = std::fs::read_dir(server.data_dir().join("cache/features")).unwrap();
+        shelves.map(|shelf| segments(shelf.unwrap().path())).sum::<usize>()
+    };
     assert_eq!(server.delete("/v1/datasets/one").status, 204);
-    assert_eq!(features(), 1);
+    // At the freeze boundary and at the top.
+    assert_eq!(features(), 2);
     assert_eq!(server.delete("/v1/datasets/two").status, 204);
     assert_eq!(features(), 0);
 }

@@ -30,8 +30,8 @@ fn the_curl_tour_runs() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("flowers.zip"), zip(&entries(3, 8))).unwrap();
     std::fs::write(dir.path().join("picture.jpg"), crate::pictures::encoded(0, 3, image::ImageFormat::Jpeg)).unwrap();
-    let recipe = "\"warm_up\": {\"epochs\": 2}, \"fine_tune\": {\"epochs\": 1}";
-    let script = tour.replace(ADDRESS, &server.address).replace("\"fine_tune\": {\"epochs\": 20}", recipe);
+    let recipe = "\"preset\": \"classic\", \"warm_up\": {\"epochs\": 2}, \"fine_tune\": {\"epochs\": 1}";
+    let script = tour.replace(ADDRESS, &server.address).replace("\"fine_tune\": {\"epochs\": 12}", recipe);
     assert!(script.contains(recipe), "the tour's recipe isn't the one that this test shortens");
     // --fail: an answer of 4xx or 5xx ends the script.
     let script = format!("set -eu\ncurl() {{ command curl --fail-with-body --silent --show-error \"$@\"; }}\n{script}");

@@ -101,12 +101,7 @@ impl<'a> FeatureStore<'a> {
     ///
     /// What is finished stays if the run ends in the middle, and isn't computed again. If another process writes the same
     /// features just now, waits for it and uses what it wrote.
-    pub fn ensure(
-        &mut self,
-        samples: &[Sample],
-        reporter: &mut Reporter<'_>,
-        stop: &AtomicBool,
-    ) -> Result<(), TrainingError> {
+    pub fn ensure(&mut self, samples: &[Sample], reporter: &mut Reporter<'_>, stop: &AtomicBool) -> Result<(), TrainingError> {
         let Self { extractor, shelves, root, budget } = self;
         let Some(shelves) = shelves else { return Ok(()) };
         if extractor.missing(samples, &shelves.kept, shelves.top.as_ref()).is_empty() {

@@ -50,7 +50,11 @@ impl Int8Layers {
         let layers = body.layers().iter().enumerate().skip(1).map(|(index, layer)| {
             let shape = layer.spec.weight_shape().map(|n| n as i64);
             let weight = Tensor::f_from_slice(&layer.weight)?.f_reshape(shape)?;
-            let scales = weight.f_abs()?.f_amax([1, 2, 3], true)?.f_clamp_min(f64::from(f32::MIN_POSITIVE))?.f_div_scalar(WEIGHT_STEPS)?;
+            let scales = weight
+                .f_abs()?
+                .f_amax([1, 2, 3], true)?
+                .f_clamp_min(f64::from(f32::MIN_POSITIVE))?
+                .f_div_scalar(WEIGHT_STEPS)?;
             let steps = weight.f_div(&scales)?.f_round()?.f_clamp(-WEIGHT_STEPS, WEIGHT_STEPS)?.f_to_kind(Kind::Int8)?;
             let scales = scales.f_flatten(0, -1)?;
             Ok(Layer {
