@@ -10,7 +10,7 @@ PYTHON ?= python3
 TEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo "cargo nextest run" || echo "cargo test")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build weights serve demo test lint clean
+.PHONY: help setup build weights serve demo test bench lint clean
 
 help: ## list the targets
 	@echo "make TARGET [VARIABLE=value]"
@@ -33,6 +33,10 @@ demo: weights ## the whole path on real pictures; DATASET=path for pictures of y
 
 test: weights ## run every test
 	TOPGRAFT_TEST_WEIGHTS=$(abspath $(WEIGHTS)) $(TEST) --release --locked
+
+bench: weights ## time each stage beside the machine's limits; DATASET=path, WHOLE=1 for a whole run, PEER=script BODY=onnx for a peer
+	cargo bench --locked --bench pipeline -- --weights $(abspath $(WEIGHTS)) $(if $(DATASET),--dataset '$(abspath $(DATASET))') $(if $(WHOLE),--whole)
+	$(if $(PEER),$(PYTHON) scripts/bench/peer.py '$(PEER)' --dataset '$(DATASET)' --body '$(BODY)')
 
 lint: setup ## formatting and clippy, warnings as errors
 	cargo fmt --check

@@ -17,8 +17,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 import pictures as sources
 from client import Client
 
-# The classic recipe, cut to 20 fine-tune epochs.
-RECIPE = '{"preset": "classic", "fine_tune": {"epochs": 20}}'
+# The default.
+RECIPE = "{}"
 BAR = 40
 HELD_OUT_CLASSES = 20
 

@@ -49,8 +49,8 @@ pub struct InvalidRecipe(pub Vec<FieldError>);
 pub struct Recipe {
     /// The preset whose values fill what the request left out.
     pub preset: Preset,
-    /// Decides the split, the initial head, dropout, the augmented views and the order of pictures. 0 to 2^53 − 1, so that
-    /// JSON keeps it exact.
+    /// Decides the split, the initial head, dropout, the order of pictures and which of their views an epoch draws. 0 to
+    /// 2^53 − 1, so that JSON keeps it exact.
     pub seed: u64,
     /// Arithmetic of the backbone's layers; weights that learn and optimiser state are always f32.
     pub precision: PrecisionChoice,

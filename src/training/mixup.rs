@@ -39,11 +39,7 @@ impl Mix {
     }
 
     /// The loss against mixed targets, which is the mixture of the losses against each.
-    pub fn loss(
-        self,
-        truth: &Tensor,
-        loss: impl Fn(&Tensor) -> Result<Tensor, TchError>,
-    ) -> Result<Tensor, TchError> {
+    pub fn loss(self, truth: &Tensor, loss: impl Fn(&Tensor) -> Result<Tensor, TchError>) -> Result<Tensor, TchError> {
         let own = loss(truth)?;
         if self.share > 0.0 { own.f_lerp(&loss(&truth.f_roll([1], [0])?)?, self.share) } else { Ok(own) }
     }
