@@ -55,7 +55,7 @@ fn a_recipe_is_written_as_its_request_is_read() {
     let json = serde_json::to_value(Preset::Balanced.recipe()).unwrap();
     assert_eq!(
         json["augmentation"],
-        serde_json::json!({"views": 4, "crop_area_min": 0.4, "flip": true, "rotation": 20.0, "color_jitter": 0.2})
+        serde_json::json!({"views": 3, "crop_area_min": 0.4, "flip": true, "rotation": 20.0, "color_jitter": 0.2})
     );
     assert_eq!(
         json["fine_tune"]["schedule"],
