@@ -1,6 +1,7 @@
 //! What the worker that has a job writes down. Every write shows the claim's token; [`StoreError::LostLease`] means that
 //! the claim no longer holds and nothing was written.
 
+use serde::Serialize;
 use sqlx::Row;
 use uuid::Uuid;
 
@@ -50,18 +51,8 @@ impl Store {
     /// # Errors
     /// [`StoreError::LostLease`].
     pub async fn record_features(&self, id: Uuid, lease: Uuid, plan: &FeaturePlan) -> Result<(), StoreError> {
-        let mut tx = self.begin().await?;
-        let updated = sqlx::query("update jobs set features = $3 where id = $1 and state = 'running' and lease = $2")
-            .bind(id.to_string())
-            .bind(lease.to_string())
-            .bind(json(plan)?)
-            .execute(&mut *tx)
-            .await?;
-        if updated.rows_affected() == 0 {
-            return Err(StoreError::LostLease);
-        }
-        events::append(&mut tx, id, EventKind::Features, plan).await?;
-        Ok(tx.commit().await?)
+        let column = "update jobs set features = $3 where id = $1 and state = 'running' and lease = $2";
+        self.record(id, lease, column, EventKind::Features, plan).await
     }
 
     /// Notes how far the job is. Call it a few times a second at most.
@@ -69,17 +60,25 @@ impl Store {
     /// # Errors
     /// [`StoreError::LostLease`].
     pub async fn record_progress(&self, id: Uuid, lease: Uuid, progress: &Progress) -> Result<(), StoreError> {
+        let column = "update jobs set progress = $3 where id = $1 and state = 'running' and lease = $2";
+        self.record(id, lease, column, EventKind::Progress, progress).await
+    }
+
+    /// Sets a column of the job to a value, guarded by the claim, and appends the value as an event.
+    async fn record(
+        &self,
+        id: Uuid,
+        lease: Uuid,
+        column: &'static str,
+        kind: EventKind,
+        value: &impl Serialize,
+    ) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
-        let updated = sqlx::query("update jobs set progress = $3 where id = $1 and state = 'running' and lease = $2")
-            .bind(id.to_string())
-            .bind(lease.to_string())
-            .bind(json(progress)?)
-            .execute(&mut *tx)
-            .await?;
-        if updated.rows_affected() == 0 {
+        let query = sqlx::query(column).bind(id.to_string()).bind(lease.to_string()).bind(json(value)?);
+        if query.execute(&mut *tx).await?.rows_affected() == 0 {
             return Err(StoreError::LostLease);
         }
-        events::append(&mut tx, id, EventKind::Progress, progress).await?;
+        events::append(&mut tx, id, kind, value).await?;
         Ok(tx.commit().await?)
     }
 
