@@ -10,8 +10,6 @@
 //! numbers     those that aren't zero, in order
 //! ```
 
-use std::io;
-
 /// Packs rows, one after another.
 pub struct Packer {
     packed: Vec<u8>,
@@ -19,52 +17,35 @@ pub struct Packer {
 
 impl Packer {
     /// One for rows of `row_bytes` bytes.
-    ///
-    /// # Errors
-    /// None.
-    pub fn new(row_bytes: usize) -> io::Result<Self> {
-        Ok(Self { packed: Vec::with_capacity(2 * row_bytes) })
+    pub fn new(row_bytes: usize) -> Self {
+        Self { packed: Vec::with_capacity(2 * row_bytes) }
     }
 
     /// The bytes to store for `row`: fewer than it has, or its own.
-    ///
-    /// # Errors
-    /// None.
-    pub fn pack<'a>(&'a mut self, row: &'a [u8]) -> io::Result<&'a [u8]> {
+    pub fn pack<'a>(&'a mut self, row: &'a [u8]) -> &'a [u8] {
         let (one, two, four) = (packed_bytes::<1>(row), packed_bytes::<2>(row), packed_bytes::<4>(row));
         let smallest = one.min(two).min(four);
         if smallest >= row.len() {
-            return Ok(row);
+            return row;
         }
         match smallest {
             bytes if bytes == one => pack::<1>(row, &mut self.packed),
             bytes if bytes == two => pack::<2>(row, &mut self.packed),
             _ => pack::<4>(row, &mut self.packed),
         }
-        Ok(&self.packed)
+        &self.packed
     }
 }
 
-/// Unpacks rows, one after another.
-pub struct Unpacker;
-
-impl Unpacker {
-    /// # Errors
-    /// None.
-    pub fn new() -> io::Result<Self> {
-        Ok(Self)
-    }
-
-    /// Fills `row` from what [`Packer::pack`] made shorter; `false` if it didn't make this.
-    pub fn unpack(&mut self, packed: &[u8], row: &mut [u8]) -> bool {
-        let unpacked = match packed.split_first() {
-            Some((1, packed)) => unpack::<1>(packed, row),
-            Some((2, packed)) => unpack::<2>(packed, row),
-            Some((4, packed)) => unpack::<4>(packed, row),
-            _ => None,
-        };
-        unpacked.is_some()
-    }
+/// Fills `row` from what [`Packer::pack`] made shorter; `false` if it didn't make this.
+pub fn unpacked(packed: &[u8], row: &mut [u8]) -> bool {
+    let unpacked = match packed.split_first() {
+        Some((1, packed)) => unpack::<1>(packed, row),
+        Some((2, packed)) => unpack::<2>(packed, row),
+        Some((4, packed)) => unpack::<4>(packed, row),
+        _ => None,
+    };
+    unpacked.is_some()
 }
 
 const fn mask_bytes<const WIDTH: usize>(row_bytes: usize) -> usize {
@@ -134,12 +115,12 @@ mod tests {
         ) {
             let row: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
             let row = &row[..row.len().saturating_sub(cut)];
-            let mut packer = Packer::new(row.len()).unwrap();
-            let packed = packer.pack(row).unwrap();
+            let mut packer = Packer::new(row.len());
+            let packed = packer.pack(row);
             prop_assert!(packed.len() <= row.len());
             if packed.len() < row.len() {
                 let mut found = vec![7; row.len()];
-                prop_assert!(Unpacker.unpack(packed, &mut found));
+                prop_assert!(unpacked(packed, &mut found));
                 prop_assert_eq!(&found, row);
             }
         }
@@ -147,7 +128,7 @@ mod tests {
         #[test]
         fn any_bytes_unpack_or_are_refused(packed in vec(any::<u8>(), 0..80), width in 0..5u8, length in 0..200usize) {
             let mut row = vec![0; length];
-            Unpacker.unpack(&[&[width], &packed[..]].concat(), &mut row);
+            unpacked(&[&[width], &packed[..]].concat(), &mut row);
         }
     }
 }

@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::codec::Unpacker;
+use super::codec::unpacked;
 use super::error::Fault;
 use super::segment::Entry;
 
@@ -20,12 +20,7 @@ pub struct Reader {
     /// The least recently used first.
     files: Mutex<Vec<(u32, Arc<File>)>>,
     /// As many as threads have read at once.
-    idle: Mutex<Vec<Scratch>>,
-}
-
-struct Scratch {
-    unpacker: Unpacker,
-    stored: Vec<u8>,
+    idle: Mutex<Vec<Vec<u8>>>,
 }
 
 impl Reader {
@@ -36,15 +31,11 @@ impl Reader {
         if entry.stored as usize == row.len() {
             return fetch(&file, entry, row);
         }
-        let idle = lock(&self.idle).pop();
-        let mut scratch = match idle {
-            Some(scratch) => scratch,
-            None => Scratch { unpacker: Unpacker::new()?, stored: Vec::new() },
-        };
-        scratch.stored.resize(entry.stored as usize, 0);
-        let fetched = fetch(&file, entry, &mut scratch.stored);
-        let unpacked = fetched.is_ok() && scratch.unpacker.unpack(&scratch.stored, row);
-        lock(&self.idle).push(scratch);
+        let mut stored = lock(&self.idle).pop().unwrap_or_default();
+        stored.resize(entry.stored as usize, 0);
+        let fetched = fetch(&file, entry, &mut stored);
+        let unpacked = fetched.is_ok() && unpacked(&stored, row);
+        lock(&self.idle).push(stored);
         fetched?;
         if unpacked { Ok(()) } else { Err(Fault::Damaged("a row doesn't unpack")) }
     }

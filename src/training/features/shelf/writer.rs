@@ -46,7 +46,7 @@ impl Writer {
         }
         // Nobody else is writing, so what is unfinished belongs to nobody.
         sweep(dir).map_err(ShelfError::at(dir))?;
-        let packer = Packer::new(row_bytes as usize).map_err(ShelfError::at(dir))?;
+        let packer = Packer::new(row_bytes as usize);
         Ok(Some(Self { dir: dir.to_owned(), row_bytes, owner, packer, unfinished: None, _turn: turn, _lease: lease }))
     }
 
@@ -68,7 +68,7 @@ impl Writer {
             Some(unfinished) => unfinished,
             None => Unfinished::begin(&self.dir, self.row_bytes)?,
         };
-        unfinished.append(key, self.packer.pack(row)?)?;
+        unfinished.append(key, self.packer.pack(row))?;
         Ok(self.unfinished.insert(unfinished).is_full())
     }
 
