@@ -141,7 +141,10 @@ impl From<PredictError> for ApiError {
     fn from(error: PredictError) -> Self {
         match error {
             PredictError::Busy => Self::new(StatusCode::TOO_MANY_REQUESTS, "busy", error.to_string()),
-            PredictError::Picture(_) => Self::unprocessable("unusable_picture", error.to_string()),
+            PredictError::TooLate => Self::new(StatusCode::GATEWAY_TIMEOUT, "deadline_passed", error.to_string()),
+            PredictError::Picture(_) | PredictError::Pixels { .. } => {
+                Self::unprocessable("unusable_picture", error.to_string())
+            }
             PredictError::Unavailable => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "engine_unavailable", "predictions are not available right now")
             }

@@ -1,6 +1,7 @@
 //! One binary, since each would link libtorch anew: a file a resource. The server is the real one, over TCP, with the real
 //! weights; `make test` says where those are.
 
+mod answer;
 mod backbone;
 mod cli;
 mod datasets;
@@ -10,6 +11,7 @@ mod pictures;
 mod predict;
 mod readme;
 mod server;
+mod serving;
 mod sweeps;
 mod system;
 mod training;
