@@ -100,6 +100,8 @@ fn describe() {
     describe_histogram!("topgraft_tail_seconds", Unit::Seconds, "The models' own layers for a batch");
     describe_histogram!("topgraft_batch_pictures", "Pictures in a batch");
     describe_gauge!("topgraft_queue_pictures", "Decoded pictures that wait for the device");
+    // There from the start, so that nothing looks like no data.
+    gauge!("topgraft_queue_pictures").set(0.0);
     describe_counter!("topgraft_model_loads_total", "Models brought into memory, or not");
     describe_counter!("topgraft_model_evictions_total", "Models that had to make room");
     describe_gauge!("topgraft_model_cache_bytes", Unit::Bytes, "What the loaded models take");

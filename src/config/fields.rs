@@ -65,8 +65,8 @@ settings! {
         /// Worker processes that `serve` keeps running; 0 for none.
         workers: u32 = 1, "TOPGRAFT_WORKERS";
         /// How far workers stand back from everything else on the machine: the nice value that they start with, 0 to 19. What
-        /// they get when nothing else wants the processors is the same.
-        worker_nice: u8 = 19, "TOPGRAFT_WORKER_NICE";
+        /// they get when nothing else wants the processors is the same. At 10 they get a tenth beside something that wants all.
+        worker_nice: u8 = 10, "TOPGRAFT_WORKER_NICE";
         /// Largest archive that may be uploaded, in bytes.
         max_upload_bytes: u64 = 16 << 30, "TOPGRAFT_MAX_UPLOAD_BYTES";
         /// Most entries of any kind in one archive.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::{Instant, timeout_at};
+use tracing::Instrument;
 
 use super::admission::Caller;
 use super::engine::{Event, Request};
@@ -60,13 +61,16 @@ impl Session {
     /// Classifies a picture that has a place.
     pub(super) async fn within(&self, picture: Input, call: Call) -> Result<Classified, PredictError> {
         let began = Instant::now();
-        let result = timeout_at(call.deadline, self.classified(picture, call)).await.unwrap_or(Err(PredictError::TooLate));
+        let span = tracing::debug_span!("classify", model = self.model.name, version = self.model.version);
+        let classified = self.classified(picture, call).instrument(span);
+        let result = timeout_at(call.deadline, classified).await.unwrap_or(Err(PredictError::TooLate));
         telemetry::answered(&self.model, &result, began.elapsed());
         result
     }
 
     async fn classified(&self, picture: Input, call: Call) -> Result<Classified, PredictError> {
         let pixels = self.pixels(picture).await?;
+        tracing::debug!(bytes = pixels.len(), "decoded");
         let (reply, answer) = oneshot::channel();
         let request = Request {
             model: self.model.clone(),
@@ -81,6 +85,7 @@ impl Session {
         sent.map_err(|_| PredictError::Unavailable)?;
         telemetry::queued();
         let Answer { probabilities: raw, outlier_score, heat_map } = answer.await.map_err(|_| PredictError::Unavailable)??;
+        tracing::debug!("computed");
         let probabilities = tempered(&raw, self.manifest.temperature);
         Ok(Classified { classes: Arc::clone(&self.classes), probabilities, raw, outlier_score, heat_map })
     }
