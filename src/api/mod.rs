@@ -13,6 +13,7 @@ mod predict;
 mod reports;
 mod sweeps;
 mod trace;
+mod v2;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -119,6 +120,7 @@ fn resources() -> OpenApiRouter<AppState> {
         .merge(models::router())
         .merge(reports::router())
         .merge(predict::router())
+        .merge(v2::router())
         .merge(health::router())
         .merge(metrics::router())
 }

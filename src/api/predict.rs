@@ -21,8 +21,11 @@ use crate::config::Settings;
 use crate::inference::{Call, Input, ModelRef, PredictError};
 use crate::names::Name;
 use crate::store::{ModelVersion, Want};
-use answer::{AnswerForm, Answerer, Explain, PicturePrediction, Predictions, all_or_errors};
+use answer::{AnswerForm, Answerer, Explain, PicturePrediction, Predictions};
 use pictures::{Pictures, PicturesRequest};
+
+pub(super) use answer::all_or_errors;
+pub(super) use pictures::from_base64;
 
 /// Header with the milliseconds that an answer may take.
 const DEADLINE: &str = "x-deadline-ms";
@@ -233,7 +236,7 @@ async fn answer(
 }
 
 /// How a request wants to be answered: its header says until when.
-fn call(headers: &HeaderMap, settings: &Settings, explain: bool) -> Result<Call, ApiError> {
+pub(super) fn call(headers: &HeaderMap, settings: &Settings, explain: bool) -> Result<Call, ApiError> {
     let deadline = match headers.get(DEADLINE) {
         None => settings.predict_deadline_ms,
         Some(value) => value
@@ -264,7 +267,8 @@ impl AnswerQuery {
     }
 }
 
-fn reference(state: &AppState, version: &ModelVersion) -> ModelRef {
+/// Where a version lies.
+pub(super) fn reference(state: &AppState, version: &ModelVersion) -> ModelRef {
     let dir = state.settings.model_dir(&version.model, version.version);
     ModelRef { name: version.model.to_string(), version: version.version, dir }
 }

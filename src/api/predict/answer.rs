@@ -105,7 +105,7 @@ impl PicturePrediction {
 
 /// Every picture's answer; or, if any has none, why: a request is answered whole or not at all. Trouble that isn't a
 /// picture's comes first, as sending other pictures wouldn't help.
-pub(super) fn all_or_errors(
+pub(in crate::api) fn all_or_errors(
     results: Vec<Result<Classified, PredictError>>,
     fields: &[String],
 ) -> Result<Vec<Classified>, ApiError> {

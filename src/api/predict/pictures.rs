@@ -2,8 +2,8 @@
 
 use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Request};
 use axum::http::{StatusCode, header};
-use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use base64::{DecodeError, Engine};
 use bytes::Bytes;
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -85,8 +85,8 @@ impl Pictures {
         let fields: Vec<String> = (0..texts.len()).map(field).collect();
         let (mut bytes, mut errors) = (Vec::with_capacity(texts.len()), Vec::new());
         for (text, field) in texts.iter().zip(&fields) {
-            match BASE64_STANDARD.decode(payload(text)) {
-                Ok(picture) => bytes.push(Bytes::from(picture)),
+            match from_base64(text) {
+                Ok(picture) => bytes.push(picture),
                 Err(error) => errors.push(FieldError { field: field.clone(), message: format!("must be base64: {error}") }),
             }
         }
@@ -95,6 +95,11 @@ impl Pictures {
         }
         Err(ApiError::unprocessable("invalid_field", "some images aren't base64: see errors").with_errors(errors))
     }
+}
+
+/// A picture out of a text.
+pub(in crate::api) fn from_base64(text: &str) -> Result<Bytes, DecodeError> {
+    BASE64_STANDARD.decode(payload(text)).map(Bytes::from)
 }
 
 /// The base64 of a `data:` URL, which is what a browser makes of a file; any other text is base64 itself.
