@@ -10,11 +10,11 @@ PYTHON ?= python3
 TEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo "cargo nextest run" || echo "cargo test")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build weights serve demo test bench lint clean
+.PHONY: help setup build weights serve demo test bench bench-serve lint clean
 
 help: ## list the targets
 	@echo "make TARGET [VARIABLE=value]"
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## lay libtorch down in .libtorch/ (CUDA=1 for the GPU build)
 	@scripts/setup.sh
@@ -37,6 +37,9 @@ test: weights ## run every test
 bench: weights ## time each stage beside the machine's limits; DATASET=path, WHOLE=1 for a whole run, PEER=script BODY=onnx for a peer
 	cargo bench --locked --bench pipeline -- --weights $(abspath $(WEIGHTS)) $(if $(DATASET),--dataset '$(abspath $(DATASET))') $(if $(WHOLE),--whole)
 	$(if $(PEER),$(PYTHON) scripts/bench/peer.py '$(PEER)' --dataset '$(DATASET)' --body '$(BODY)')
+
+bench-serve: weights ## time predictions over HTTP beside the engine alone; ONLY=http,models,… RAW=script BODY=onnx for other engines
+	$(PYTHON) scripts/bench/serve.py --binary $(BIN) --weights $(abspath $(WEIGHTS)) $(if $(ONLY),--only '$(ONLY)') $(if $(RAW),--raw '$(RAW)' --body '$(BODY)')
 
 lint: setup ## formatting and clippy, warnings as errors
 	cargo fmt --check
