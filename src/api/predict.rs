@@ -1,15 +1,15 @@
 //! Classifying pictures with a published version.
 
 mod answer;
+mod form;
 mod heat_map;
+mod large;
 mod pictures;
 
-use std::time::Duration;
-
 use axum::extract::{Request, State};
-use axum::http::HeaderMap;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
-use tokio::time::Instant;
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -17,20 +17,17 @@ use utoipa_axum::routes;
 use super::extract::{Binary, FileForm, Json, Path, Query};
 use super::models::{alias_name, model_name};
 use super::{ApiError, AppState, Problem};
-use crate::config::Settings;
-use crate::inference::{Call, Input, ModelRef, PredictError};
+use crate::inference::{Input, ModelRef, PredictError};
 use crate::names::Name;
 use crate::store::{ModelVersion, Want};
-use answer::{AnswerForm, Answerer, Explain, PicturePrediction, Predictions};
+use answer::{Answerer, PicturePrediction, Predictions};
+use form::AnswerQuery;
+use large::Line;
 use pictures::{Pictures, PicturesRequest};
 
 pub(super) use answer::all_or_errors;
-pub(super) use pictures::from_base64;
-
-/// Header with the milliseconds that an answer may take.
-const DEADLINE: &str = "x-deadline-ms";
-/// The longest that it may say: ten minutes.
-const MAX_DEADLINE_MS: u64 = 600_000;
+pub(super) use form::call;
+pub(super) use pictures::{from_base64, no_picture};
 
 /// The routes.
 pub(super) fn router() -> OpenApiRouter<AppState> {
@@ -41,60 +38,36 @@ pub(super) fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(by_alias))
 }
 
-/// What to answer with.
+/// Which model to ask.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-struct AnswerQuery {
-    /// How many classes, the most probable ones, to give probabilities of; all if not given.
-    #[param(minimum = 1)]
-    top_k: Option<usize>,
-    /// The least probability that a label is given for; below it `label` is null.
-    #[param(minimum = 0, maximum = 1)]
-    threshold: Option<f32>,
-    /// Whether probabilities are calibrated on the validation pictures; `false` gives the network's softmax as it comes.
-    #[param(default = true)]
-    calibrated: Option<bool>,
-    /// A Grad-CAM heat map of the most probable class: `true` for its numbers, `png` for a picture to lay over what the network
-    /// saw.
-    explain: Option<Explain>,
-}
-
-/// Which model to ask, and what to answer with.
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-struct PredictQuery {
+struct ModelQuery {
     /// The model; may be left out while there is only one.
     model: Option<String>,
     /// Its version; the default one if not given.
     version: Option<i64>,
     /// Its alias, in place of a version.
     alias: Option<String>,
-    /// How many classes, the most probable ones, to give probabilities of; all if not given.
-    #[param(minimum = 1)]
-    top_k: Option<usize>,
-    /// The least probability that a label is given for; below it `label` is null.
-    #[param(minimum = 0, maximum = 1)]
-    threshold: Option<f32>,
-    /// Whether probabilities are calibrated on the validation pictures; `false` gives the network's softmax as it comes.
-    #[param(default = true)]
-    calibrated: Option<bool>,
-    /// A Grad-CAM heat map of the most probable class: `true` for its numbers, `png` for a picture to lay over what the network
-    /// saw.
-    explain: Option<Explain>,
 }
 
 /// Classify pictures with the default model
 ///
-/// The body is a picture, or a form with one or more picture files, or JSON with pictures in base64.
+/// The body is a picture, or a form with one or more picture files, or JSON with pictures in base64. A large set is an archive
+/// of pictures, or a form of any number of files with `Accept: application/x-ndjson`: it is answered line by line, a line a
+/// picture in the set's order, with its error if it has none, now and then one that says how far it has come, and a last one
+/// with `done`.
 #[utoipa::path(
     post,
     path = "/predict",
     operation_id = "predict",
     tag = "predict",
-    params(PredictQuery),
-    request_body(content((Binary = "image/*"), (FileForm = "multipart/form-data"), (PicturesRequest = "application/json"))),
+    params(ModelQuery, AnswerQuery),
+    request_body(content(
+        (Binary = "image/*"), (FileForm = "multipart/form-data"), (PicturesRequest = "application/json"),
+        (Binary = "application/zip"), (Binary = "application/x-tar"), (Binary = "application/gzip"), (Binary = "application/zstd"),
+    )),
     responses(
-        (status = OK, body = Predictions),
+        (status = OK, content((Predictions = "application/json"), (Line = "application/x-ndjson"))),
         (status = NOT_FOUND, body = Problem, content_type = "application/problem+json", description = "No such model"),
         (status = UNSUPPORTED_MEDIA_TYPE, body = Problem, content_type = "application/problem+json"),
         (status = UNPROCESSABLE_ENTITY, body = Problem, content_type = "application/problem+json",
@@ -106,21 +79,21 @@ struct PredictQuery {
 )]
 async fn by_default(
     State(state): State<AppState>,
-    Query(query): Query<PredictQuery>,
+    Query(which): Query<ModelQuery>,
+    Query(query): Query<AnswerQuery>,
     request: Request,
-) -> Result<Json<Predictions>, ApiError> {
-    let name = match &query.model {
+) -> Result<Response, ApiError> {
+    let name = match &which.model {
         Some(name) => model_name(name)?,
         None => only_model(&state).await?,
     };
-    let want = match (query.version, &query.alias) {
+    let want = match (which.version, &which.alias) {
         (Some(_), Some(_)) => return Err(ApiError::field("alias", "can't be given together with version: leave one out")),
         (Some(version), None) => Want::Version(version),
         (None, Some(alias)) => Want::Alias(alias_name(alias)?),
         (None, None) => Want::Default,
     };
-    let PredictQuery { top_k, threshold, calibrated, explain, .. } = query;
-    answer(&state, &name, &want, &AnswerQuery { top_k, threshold, calibrated, explain }, request).await
+    answer(&state, &name, &want, &query, request).await
 }
 
 /// Classify pictures with a model's default version
@@ -130,9 +103,12 @@ async fn by_default(
     operation_id = "predict_with_model",
     tag = "predict",
     params(("name" = String, Path, description = "The model's name"), AnswerQuery),
-    request_body(content((Binary = "image/*"), (FileForm = "multipart/form-data"), (PicturesRequest = "application/json"))),
+    request_body(content(
+        (Binary = "image/*"), (FileForm = "multipart/form-data"), (PicturesRequest = "application/json"),
+        (Binary = "application/zip"), (Binary = "application/x-tar"), (Binary = "application/gzip"), (Binary = "application/zstd"),
+    )),
     responses(
-        (status = OK, body = Predictions),
+        (status = OK, content((Predictions = "application/json"), (Line = "application/x-ndjson"))),
         (status = "4XX", body = Problem, content_type = "application/problem+json", description = "As at /predict"),
     ),
 )]
@@ -141,7 +117,7 @@ async fn by_model(
     Path(name): Path<String>,
     Query(query): Query<AnswerQuery>,
     request: Request,
-) -> Result<Json<Predictions>, ApiError> {
+) -> Result<Response, ApiError> {
     answer(&state, &model_name(&name)?, &Want::Default, &query, request).await
 }
 
@@ -156,9 +132,12 @@ async fn by_model(
         ("version" = i64, Path, description = "The version"),
         AnswerQuery,
     ),
-    request_body(content((Binary = "image/*"), (FileForm = "multipart/form-data"), (PicturesRequest = "application/json"))),
+    request_body(content(
+        (Binary = "image/*"), (FileForm = "multipart/form-data"), (PicturesRequest = "application/json"),
+        (Binary = "application/zip"), (Binary = "application/x-tar"), (Binary = "application/gzip"), (Binary = "application/zstd"),
+    )),
     responses(
-        (status = OK, body = Predictions),
+        (status = OK, content((Predictions = "application/json"), (Line = "application/x-ndjson"))),
         (status = "4XX", body = Problem, content_type = "application/problem+json", description = "As at /predict"),
     ),
 )]
@@ -167,7 +146,7 @@ async fn by_version(
     Path((name, version)): Path<(String, i64)>,
     Query(query): Query<AnswerQuery>,
     request: Request,
-) -> Result<Json<Predictions>, ApiError> {
+) -> Result<Response, ApiError> {
     answer(&state, &model_name(&name)?, &Want::Version(version), &query, request).await
 }
 
@@ -182,9 +161,12 @@ async fn by_version(
         ("alias" = String, Path, description = "The alias"),
         AnswerQuery,
     ),
-    request_body(content((Binary = "image/*"), (FileForm = "multipart/form-data"), (PicturesRequest = "application/json"))),
+    request_body(content(
+        (Binary = "image/*"), (FileForm = "multipart/form-data"), (PicturesRequest = "application/json"),
+        (Binary = "application/zip"), (Binary = "application/x-tar"), (Binary = "application/gzip"), (Binary = "application/zstd"),
+    )),
     responses(
-        (status = OK, body = Predictions),
+        (status = OK, content((Predictions = "application/json"), (Line = "application/x-ndjson"))),
         (status = "4XX", body = Problem, content_type = "application/problem+json", description = "As at /predict"),
     ),
 )]
@@ -193,7 +175,7 @@ async fn by_alias(
     Path((name, alias)): Path<(String, String)>,
     Query(query): Query<AnswerQuery>,
     request: Request,
-) -> Result<Json<Predictions>, ApiError> {
+) -> Result<Response, ApiError> {
     answer(&state, &model_name(&name)?, &Want::Alias(alias_name(&alias)?), &query, request).await
 }
 
@@ -201,11 +183,9 @@ async fn by_alias(
 async fn only_model(state: &AppState) -> Result<Name, ApiError> {
     let models = state.store.models(None, 2).await?.items;
     match models.as_slice() {
-        [] => Err(ApiError::new(
-            axum::http::StatusCode::NOT_FOUND,
-            "model_not_found",
-            "there is no model yet: train one with POST /v1/jobs",
-        )),
+        [] => {
+            Err(ApiError::new(StatusCode::NOT_FOUND, "model_not_found", "there is no model yet: train one with POST /v1/jobs"))
+        }
         [model] => Ok(model.name.clone()),
         _ => Err(ApiError::field("model", "must name one of the models that GET /v1/models lists: there are several")),
     }
@@ -217,7 +197,7 @@ async fn answer(
     want: &Want,
     query: &AnswerQuery,
     request: Request,
-) -> Result<Json<Predictions>, ApiError> {
+) -> Result<Response, ApiError> {
     let form = query.form()?;
     let call = call(request.headers(), &state.settings, form.explain.is_some())?;
     // Before the body is read: whoever asks for a model that isn't there, or for more than there is room for, needn't send
@@ -226,45 +206,17 @@ async fn answer(
     if !state.predictor.has_room() {
         return Err(PredictError::Busy.into());
     }
+    if let Some(kind) = large::Kind::of(request.headers()) {
+        return large::answer(state, kind, version, form, request).await;
+    }
     let pictures = Pictures::read(request, &state.settings).await?;
     let model = reference(state, &version);
     let fields = pictures.fields;
     let inputs = pictures.bytes.into_iter().map(Input::Encoded).collect();
     let classified = all_or_errors(state.predictor.predict(&model, inputs, call).await, &fields)?;
     let predictions = classified.iter().map(|classified| PicturePrediction::of(classified, &form)).collect::<Result<_, _>>()?;
-    Ok(Json(Predictions { model: Answerer { name: version.model, version: version.version }, predictions }))
-}
-
-/// How a request wants to be answered: its header says until when.
-pub(super) fn call(headers: &HeaderMap, settings: &Settings, explain: bool) -> Result<Call, ApiError> {
-    let deadline = match headers.get(DEADLINE) {
-        None => settings.predict_deadline_ms,
-        Some(value) => value
-            .to_str()
-            .ok()
-            .and_then(|text| text.trim().parse().ok())
-            .filter(|ms| (1..=MAX_DEADLINE_MS).contains(ms))
-            .ok_or_else(|| ApiError::field(DEADLINE, format!("must be from 1 to {MAX_DEADLINE_MS}, in milliseconds")))?,
-    };
-    Ok(Call { deadline: Instant::now() + Duration::from_millis(deadline), explain })
-}
-
-impl AnswerQuery {
-    /// What it asks for, checked.
-    fn form(&self) -> Result<AnswerForm, ApiError> {
-        if self.top_k == Some(0) {
-            return Err(ApiError::field("top_k", "must be at least 1"));
-        }
-        if self.threshold.is_some_and(|threshold| !(0.0..=1.0).contains(&threshold)) {
-            return Err(ApiError::field("threshold", "must be from 0 to 1"));
-        }
-        Ok(AnswerForm {
-            top_k: self.top_k.unwrap_or(usize::MAX),
-            threshold: self.threshold.unwrap_or(0.0),
-            calibrated: self.calibrated.unwrap_or(true),
-            explain: self.explain.filter(|explain| *explain != Explain::False),
-        })
-    }
+    let model = Answerer { name: version.model, version: version.version };
+    Ok(Json(Predictions { model, predictions }).into_response())
 }
 
 /// Where a version lies.

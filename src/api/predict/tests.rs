@@ -3,7 +3,9 @@ use axum::http::header;
 use axum::response::IntoResponse;
 use bytes::Bytes;
 
+use super::answer::{AnswerForm, Explain};
 use super::answer::{PicturePrediction, all_or_errors};
+use super::form::DEADLINE;
 use super::*;
 use crate::config::Settings;
 use crate::inference::{Classified, PredictError};

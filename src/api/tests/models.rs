@@ -18,7 +18,7 @@ pub(super) fn report(classes: &[String]) -> Report {
 
 impl Api {
     /// Publishes the next version of `flowers`; the job's id.
-    async fn publish(&self) -> String {
+    pub(super) async fn publish(&self) -> String {
         let store = &self.state.store;
         let dataset = store.dataset("d").await.unwrap().id;
         let id = queued_job(store, dataset).await;

@@ -25,7 +25,7 @@ impl<'de> Deserialize<'de> for Data {
 struct Element<'a>(&'a mut Data);
 
 impl Element<'_> {
-    #[expect(clippy::cast_possible_truncation, reason = "a value between two floats becomes the nearest")]
+    /// A value between two floats becomes the nearest.
     fn number<E: Error>(self, number: f64) -> Result<(), E> {
         match self.0 {
             Data::Numbers(numbers) => numbers.push(number as f32),
@@ -68,12 +68,11 @@ impl<'de> Visitor<'de> for Element<'_> {
         Ok(())
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "no element of ours is that large, and others are refused later")]
+    // Whole numbers that a float doesn't hold are far beyond any element, and refused later.
     fn visit_u64<E: Error>(self, number: u64) -> Result<(), E> {
         self.number(number as f64)
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "negative elements are refused later")]
     fn visit_i64<E: Error>(self, number: i64) -> Result<(), E> {
         self.number(number as f64)
     }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::binary::byte_strings;
 use super::data::Data;
 use crate::api::ApiError;
-use crate::api::predict::from_base64;
+use crate::api::predict::{from_base64, no_picture};
 use crate::inference::Input;
 
 /// The input of encoded pictures.
@@ -110,7 +110,7 @@ impl Tensor {
 /// The number of pictures that a shape says.
 fn number_of_pictures(name: &str, count: u64, most: usize) -> Result<usize, ApiError> {
     match usize::try_from(count) {
-        Ok(0) => Err(ApiError::unprocessable("no_picture", "the request has no picture: send at least one")),
+        Ok(0) => Err(no_picture()),
         Ok(count) if count <= most => Ok(count),
         _ => Err(field(name, format!("must be at most {most} in one request: send several requests"))),
     }
@@ -152,7 +152,7 @@ fn bytes_of(elements: Elements, number: Number, total: usize) -> Result<Bytes, A
     }
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is from 0 to 255")]
+/// The nearest whole number.
 fn byte(place: usize, value: f32) -> Result<u8, ApiError> {
     // NaN is in no range.
     match (0.0..=255.0).contains(&value) {
