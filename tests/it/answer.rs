@@ -10,13 +10,23 @@ pub struct Answer {
     pub status: u16,
     pub content_type: String,
     pub location: Option<String>,
-    pub retry_after: Option<String>,
+    headers: ureq::http::HeaderMap,
     pub body: Vec<u8>,
 }
 
 impl Answer {
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    /// The lines of an answer that is one JSON value a line.
+    pub fn lines(&self) -> Vec<Value> {
+        assert_eq!((self.status, self.content_type.as_str()), (200, "application/x-ndjson"), "{}", self.text());
+        self.text().lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in {line}"))).collect()
     }
 
     pub fn json(&self) -> Value {
@@ -44,8 +54,8 @@ pub fn answer(response: ureq::http::Response<ureq::Body>) -> Answer {
     let header = |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
     let status = response.status().as_u16();
     let content_type = header("content-type").unwrap_or_default();
-    let (location, retry_after) = (header("location"), header("retry-after"));
+    let (location, headers) = (header("location"), response.headers().clone());
     let mut body = Vec::new();
     response.into_body().into_reader().read_to_end(&mut body).unwrap();
-    Answer { status, content_type, location, retry_after, body }
+    Answer { status, content_type, location, headers, body }
 }

@@ -107,7 +107,12 @@ impl Server {
     }
 
     pub fn post(&self, path: &str, content_type: &str, body: &[u8]) -> Answer {
-        answer(agent().post(format!("{}{path}", self.address)).header("content-type", content_type).send(body).unwrap())
+        self.post_with(path, &[("content-type", content_type)], body)
+    }
+
+    pub fn post_with(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        let request = agent().post(format!("{}{path}", self.address));
+        answer(headers.iter().fold(request, |request, (name, value)| request.header(*name, *value)).send(body).unwrap())
     }
 
     /// Posts with further headers.
@@ -128,6 +133,11 @@ impl Server {
 
     /// Posts file parts as a browser would.
     pub fn post_files(&self, path: &str, files: &[(&str, &[u8])]) -> Answer {
+        self.post_files_for(path, "*/*", files)
+    }
+
+    /// The same, accepting an answer of this media type.
+    pub fn post_files_for(&self, path: &str, accept: &str, files: &[(&str, &[u8])]) -> Answer {
         const BOUNDARY: &str = "topgraft-test-boundary";
         let mut body = Vec::new();
         for (name, bytes) in files {
@@ -140,7 +150,8 @@ impl Server {
             body.extend_from_slice(b"\r\n");
         }
         body.extend_from_slice(format!("--{BOUNDARY}--\r\n").as_bytes());
-        self.post(path, &format!("multipart/form-data; boundary={BOUNDARY}"), &body)
+        let content_type = format!("multipart/form-data; boundary={BOUNDARY}");
+        self.post_with(path, &[("content-type", &content_type), ("accept", accept)], &body)
     }
 
     /// Uploads an archive and waits until it is ready or failed.

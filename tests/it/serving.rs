@@ -50,7 +50,7 @@ fn a_single_picture_overtakes_a_large_request_and_a_full_house_answers_at_once()
             assert!(!(large.is_finished() && second.is_finished()), "two requests filled no house of two");
         };
         assert!(refused.problem(429, "busy").contains("again"));
-        assert_eq!(refused.retry_after.as_deref(), Some("1"));
+        assert_eq!(refused.header("retry-after"), Some("1"));
         for whole in [large, second] {
             let answer = whole.join().unwrap().expect(200);
             assert_eq!(answer["predictions"].as_array().unwrap().len(), 64);
