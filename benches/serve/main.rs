@@ -46,7 +46,7 @@ async fn main() -> Result<()> {
     let predictor = Predictor::start(settings)?;
     let model = ModelRef { name: "bench".to_owned(), version: 1, dir: args.model };
     let side = predictor.manifest(&model).await?.preprocessing.input_size as usize;
-    let pixels: Bytes = (0..side * side * 3).map(|i| (i * 2_654_435_761 >> 7) as u8).collect::<Vec<_>>().into();
+    let pixels: Bytes = (0..side * side * 3).map(|i| ((i * 2_654_435_761) >> 7) as u8).collect::<Vec<_>>().into();
     let ask = || async {
         let call = Call { deadline: (Instant::now() + Duration::from_secs(600)).into(), explain: false };
         let asked = predictor.predict(&model, vec![Input::Rendered(pixels.clone())], call);

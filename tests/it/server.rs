@@ -115,13 +115,6 @@ impl Server {
         answer(headers.iter().fold(request, |request, (name, value)| request.header(*name, *value)).send(body).unwrap())
     }
 
-    /// Posts with further headers.
-    pub fn post_with(&self, path: &str, content_type: &str, body: &[u8], headers: &[(&str, &str)]) -> Answer {
-        let request = agent().post(format!("{}{path}", self.address)).header("content-type", content_type);
-        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
-        answer(request.send(body).unwrap())
-    }
-
     pub fn post_json(&self, path: &str, body: &Value) -> Answer {
         self.post(path, "application/json", body.to_string().as_bytes())
     }

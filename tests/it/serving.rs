@@ -65,10 +65,14 @@ fn an_answer_that_would_come_too_late_is_not_computed() {
     let server = Server::start();
     server.trained("toys", &quick());
     let picture = encoded(0, 3, ImageFormat::Png);
-    let late = server.post_with("/predict", "image/png", &picture, &[("x-deadline-ms", "1")]);
+    let ask = |deadline| {
+        let headers = [("content-type", "image/png"), ("x-deadline-ms", deadline)];
+        server.post_with("/predict", &headers, &picture)
+    };
+    let late = ask("1");
     assert!(late.problem(504, "deadline_passed").contains("deadline"));
-    server.post_with("/predict", "image/png", &picture, &[("x-deadline-ms", "never")]).problem(422, "invalid_field");
-    server.post_with("/predict", "image/png", &picture, &[("x-deadline-ms", "60000")]).expect(200);
+    ask("never").problem(422, "invalid_field");
+    ask("60000").expect(200);
 }
 
 #[test]

@@ -1,10 +1,12 @@
+use std::time::Duration;
+
 use axum::body::Body;
-use axum::http::header;
+use axum::http::{HeaderMap, header};
 use axum::response::IntoResponse;
 use bytes::Bytes;
+use tokio::time::Instant;
 
-use super::answer::{AnswerForm, Explain};
-use super::answer::{PicturePrediction, all_or_errors};
+use super::answer::{AnswerForm, Explain, PicturePrediction, all_or_errors};
 use super::form::DEADLINE;
 use super::*;
 use crate::config::Settings;
