@@ -76,14 +76,14 @@ class Bench:
         print(f"{name}: {figure}", file=sys.stderr, flush=True)
 
     def service(self, models=1, workers=0):
-        """A server with the model under this many names."""
-        data = self.work / f"served-{models}-{workers}"
+        """A server with so many models, fine-tuned on the same pictures from different seeds."""
+        data = self.work / f"served-{models}"
         if not data.exists():
-            archive = self.work / "model.tar"
-            if not archive.exists():
-                subprocess.run(["tar", "-cf", archive, "-C", self.model, "manifest.json", "weights.safetensors", "report.json"], check=True)
-            for number in range(models):
-                self.topgraft("models import", archive, "--name", f"m{number}", "--data-dir", data)
+            with Service(self.args.binary, self.args.weights, data, 1) as service:
+                service.upload("small", self.dataset.read_bytes())
+                for number in range(models):
+                    job = service.train("small", f"m{number}", {**RECIPE, "seed": number})
+                    service.until(job, None)
         return Service(self.args.binary, self.args.weights, data, workers)
 
     def engine(self):

@@ -54,10 +54,10 @@ class Service:
         return self.json("POST", "/v1/jobs", json.dumps({"dataset": dataset, "model": model, "recipe": recipe}))["id"]
 
     def until(self, job, phase):
-        """Waits until the job is in a phase."""
+        """Waits until the job is in a phase, or has succeeded if none is given."""
         while True:
             state = self.json("GET", f"/v1/jobs/{job}")
-            if (state.get("progress") or {}).get("phase") == phase:
+            if phase and (state.get("progress") or {}).get("phase") == phase or not phase and state["state"] == "succeeded":
                 return
             if state["state"] in ("succeeded", "failed", "cancelled"):
                 raise RuntimeError(f"the job ended before {phase}: {state}")

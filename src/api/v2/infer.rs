@@ -15,7 +15,7 @@ use crate::api::extract::Binary;
 use crate::api::models::model_name;
 use crate::api::predict::{all_or_errors, call, reference};
 use crate::api::{ApiError, AppState};
-use crate::inference::Input;
+use crate::inference::{Input, PredictError};
 use crate::store::Want;
 
 /// Classify pictures with a model's default version
@@ -82,6 +82,9 @@ async fn infer(state: &AppState, name: &str, want: Want, request: Request) -> Re
     let call = call(request.headers(), &state.settings, false)?;
     let model = reference(state, &version);
     let manifest = state.predictor.manifest(&model).await?;
+    if !state.predictor.has_room() {
+        return Err(PredictError::Busy.into());
+    }
     let expected = Expected { side: manifest.preprocessing.input_size as usize, most: state.settings.max_predict_pictures };
     let body = Body::read(request, state.settings.max_predict_bytes).await?;
     // A hundred megabytes take a while to decompress and parse, for which other requests needn't wait.
