@@ -136,11 +136,13 @@ impl Engine {
             Event::Closed => self.open = false,
             Event::Request(request) => {
                 let served = self.models.get(&request.model).cloned();
-                if served.is_none() && self.loading.insert(request.model.clone()) {
-                    // Without a loader the request is answered when it is dropped: the engine is not available.
-                    let _ = self.orders.send((request.model.clone(), Arc::clone(&request.manifest)));
-                }
+                let (model, manifest) = (request.model.clone(), Arc::clone(&request.manifest));
+                let wanted = served.is_none() && self.loading.insert(model.clone());
                 self.queue.push(Queued { request, served });
+                if wanted && self.orders.send((model.clone(), manifest)).is_err() {
+                    self.loading.remove(&model);
+                    self.failed(&model, &PredictError::Unavailable);
+                }
             }
             Event::Loaded(model, loaded) => {
                 self.loading.remove(&model);

@@ -76,6 +76,7 @@ impl Loader {
                 // libtorch reports some failures by panicking through its binding: one model fails, the loader goes on.
                 let loaded = catch_unwind(AssertUnwindSafe(|| self.load(&model, &manifest)));
                 let loaded = loaded.unwrap_or(Err(PredictError::Unavailable));
+                give_memory_back();
                 if events.send(Event::Loaded(model, loaded)).is_err() {
                     break;
                 }
@@ -114,5 +115,15 @@ impl Loader {
         let backbone = Backbone::new(&body, precision, self.device).map_err(super::broken)?;
         self.prepared.insert(precision);
         Ok(Some(backbone))
+    }
+}
+
+/// Reading a model takes several times what stays of it. glibc keeps what was freed between what stays: 46 MB a model instead of
+/// 27, measured with 50 of them.
+fn give_memory_back() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: it takes no pointer, touches free memory only, and is safe to call from any thread (malloc_trim(3)).
+    unsafe {
+        libc::malloc_trim(0);
     }
 }
