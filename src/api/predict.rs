@@ -14,7 +14,7 @@ use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::extract::{Binary, FileForm, Json, Path, Query};
+use super::extract::{Binary, FileForm, Json, Path, Query, passed_over};
 use super::models::{alias_name, model_name};
 use super::{ApiError, AppState, Problem};
 use crate::inference::{Input, ModelRef, PredictError};
@@ -204,6 +204,7 @@ async fn answer(
     // pictures.
     let version = state.store.resolve(name, want).await?;
     if !state.predictor.has_room() {
+        passed_over(request).await;
         return Err(PredictError::Busy.into());
     }
     if let Some(kind) = large::Kind::of(request.headers()) {

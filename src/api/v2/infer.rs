@@ -11,7 +11,7 @@ use super::error::{ErrorBody, V2Error};
 use super::output::{Output, Scores};
 use super::tensor::{Elements, Expected, Tensor};
 use super::{Path, version_of};
-use crate::api::extract::Binary;
+use crate::api::extract::{Binary, passed_over};
 use crate::api::models::model_name;
 use crate::api::predict::{all_or_errors, call, reference};
 use crate::api::{ApiError, AppState};
@@ -83,6 +83,7 @@ async fn infer(state: &AppState, name: &str, want: Want, request: Request) -> Re
     let model = reference(state, &version);
     let manifest = state.predictor.manifest(&model).await?;
     if !state.predictor.has_room() {
+        passed_over(request).await;
         return Err(PredictError::Busy.into());
     }
     let expected = Expected { side: manifest.preprocessing.input_size as usize, most: state.settings.max_predict_pictures };
