@@ -6,15 +6,16 @@ LISTEN ?= 127.0.0.1:8080
 WEIGHTS ?= data/weights/vgg16.safetensors
 BIN := target/release/topgraft
 PYTHON ?= python3
+CLIENTS := target/clients
 # nextest runs each test in a process of its own; plain `cargo test` does as well where it isn't installed.
 TEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo "cargo nextest run" || echo "cargo test")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build weights serve demo test bench lint clean
+.PHONY: help setup build weights serve demo test bench bench-serve lint clean
 
 help: ## list the targets
 	@echo "make TARGET [VARIABLE=value]"
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## lay libtorch down in .libtorch/ (CUDA=1 for the GPU build)
 	@scripts/setup.sh
@@ -31,12 +32,21 @@ serve: weights ## serve the API on LISTEN=127.0.0.1:8080 with DATA=data
 demo: weights ## the whole path on real pictures; DATASET=path for pictures of yours, RECIPE='{…}' for another recipe
 	@$(PYTHON) scripts/demo/demo.py --binary $(BIN) --weights $(WEIGHTS) $(if $(DATASET),--dataset '$(DATASET)') $(if $(RECIPE),--recipe '$(RECIPE)')
 
-test: weights ## run every test
-	TOPGRAFT_TEST_WEIGHTS=$(abspath $(WEIGHTS)) $(TEST) --release --locked
+# The official clients that the tests ask with, in a folder that cargo leaves alone.
+$(CLIENTS)/installed: tests/clients/requirements.txt
+	$(PYTHON) -m venv $(CLIENTS)
+	$(CLIENTS)/bin/pip install --quiet --disable-pip-version-check --no-deps --requirement $<
+	touch $@
+
+test: weights $(CLIENTS)/installed ## run every test
+	TOPGRAFT_TEST_PYTHON=$(abspath $(CLIENTS)/bin/python) TOPGRAFT_TEST_WEIGHTS=$(abspath $(WEIGHTS)) $(TEST) --release --locked
 
 bench: weights ## time each stage beside the machine's limits; DATASET=path, WHOLE=1 for a whole run, PEER=script BODY=onnx for a peer
 	cargo bench --locked --bench pipeline -- --weights $(abspath $(WEIGHTS)) $(if $(DATASET),--dataset '$(abspath $(DATASET))') $(if $(WHOLE),--whole)
 	$(if $(PEER),$(PYTHON) scripts/bench/peer.py '$(PEER)' --dataset '$(DATASET)' --body '$(BODY)')
+
+bench-serve: weights ## time predictions over HTTP beside the engine alone; ONLY=http,models,… RAW=script BODY=onnx for other engines
+	$(PYTHON) scripts/bench/serve.py --binary $(BIN) --weights $(abspath $(WEIGHTS)) $(if $(ONLY),--only '$(ONLY)') $(if $(RAW),--raw '$(RAW)' --body '$(BODY)')
 
 lint: setup ## formatting and clippy, warnings as errors
 	cargo fmt --check

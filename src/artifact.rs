@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! manifest.json         what the model is: classes, backbone, preprocessing, precision, recipe, library versions, checksums
-//! weights.safetensors   the layers that learnt: block5_conv1.weight … (OIHW f32), head.hidden.weight, …
+//! weights.safetensors   the layers that learnt: block5_conv1.weight … (OIHW f32), head.hidden.weight, …; outliers.means, …
 //! report.json           what the run found out
 //! ```
 //! The frozen layers are not in it: they are the backbone's, named by the SHA-256 of its tensors.
@@ -65,6 +65,10 @@ pub struct Manifest {
     /// First convolution whose weights are in this artifact; those below are the backbone's.
     #[schema(value_type = String)]
     pub unfreeze_from: UnfreezeFrom,
+    /// What the logarithms of its probabilities are divided by, fitted on the validation pictures; 1 for artifacts of earlier
+    /// versions.
+    #[serde(default = "no_temperature")]
+    pub temperature: f64,
     /// How it was trained.
     pub recipe: Recipe,
     /// What it was trained on.
@@ -73,6 +77,10 @@ pub struct Manifest {
     pub libraries: BTreeMap<String, String>,
     /// SHA-256 of the other files, by name.
     pub files: BTreeMap<String, String>,
+}
+
+const fn no_temperature() -> f64 {
+    1.0
 }
 
 /// Which backbone, and whose.

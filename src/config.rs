@@ -126,7 +126,7 @@ impl Settings {
     }
 
     fn check(&self) -> Result<(), ConfigError> {
-        let positive: [(&'static str, bool); 12] = [
+        let positive: [(&'static str, bool); 14] = [
             ("max_upload_bytes", self.max_upload_bytes > 0),
             ("max_entries", self.max_entries > 0),
             ("max_expanded_bytes", self.max_expanded_bytes > 0),
@@ -135,6 +135,8 @@ impl Settings {
             ("max_request_bytes", self.max_request_bytes > 0),
             ("max_predict_bytes", self.max_predict_bytes > 0),
             ("max_predict_pictures", self.max_predict_pictures > 0),
+            ("predict_requests", self.predict_requests > 0),
+            ("predict_deadline_ms", self.predict_deadline_ms > 0),
             ("max_batch", self.max_batch > 0),
             ("decode_threads", self.decode_threads > 0),
             ("max_attempts", self.max_attempts > 0),
@@ -145,6 +147,9 @@ impl Settings {
         }
         if self.predict_queue < self.max_predict_pictures {
             return Err(ConfigError::OutOfRange { field: "predict_queue", must: "at least max_predict_pictures" });
+        }
+        if self.worker_nice > 19 {
+            return Err(ConfigError::OutOfRange { field: "worker_nice", must: "from 0 to 19" });
         }
         if !(5..=3600).contains(&self.lease_seconds) {
             return Err(ConfigError::OutOfRange { field: "lease_seconds", must: "from 5 to 3600" });

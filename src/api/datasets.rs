@@ -2,7 +2,7 @@
 
 mod images;
 mod ingestor;
-mod received;
+pub(super) mod received;
 mod upload;
 
 use axum::extract::State;

@@ -5,7 +5,7 @@
 
 use axum::extract::multipart::{MultipartError, MultipartRejection};
 use axum::extract::rejection::{BytesRejection, JsonRejection, PathRejection, QueryRejection};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -83,10 +83,39 @@ impl ApiError {
     pub(super) fn with_errors(self, errors: Vec<FieldError>) -> Self {
         Self { errors, ..self }
     }
+
+    /// The HTTP status.
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// Which problem it is.
+    pub(super) fn code(&self) -> &'static str {
+        self.code
+    }
+
+    /// What happened and what to change, every field's own message included.
+    pub(super) fn message(&self) -> String {
+        match self.errors.as_slice() {
+            // One field's message is the detail already.
+            [] | [_] => self.detail.clone(),
+            errors => errors.iter().map(|error| format!("{}: {}", error.field, error.message)).collect::<Vec<_>>().join("; "),
+        }
+    }
+
+    /// Tells the client to come back soon, if that is worth trying.
+    pub(super) fn retry_after(&self, headers: &mut HeaderMap) {
+        if matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+    }
 }
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
+        let mut headers = HeaderMap::new();
+        self.retry_after(&mut headers);
+        headers.insert(header::CONTENT_TYPE, PROBLEM_JSON);
         let problem = Problem {
             kind: "about:blank",
             title: self.status.canonical_reason().unwrap_or("Error"),
@@ -95,12 +124,7 @@ impl IntoResponse for ApiError {
             detail: self.detail,
             errors: self.errors,
         };
-        let mut response = (self.status, axum::Json(problem)).into_response();
-        response.headers_mut().insert(header::CONTENT_TYPE, PROBLEM_JSON);
-        if matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-        }
-        response
+        (self.status, headers, axum::Json(problem)).into_response()
     }
 }
 
@@ -141,7 +165,10 @@ impl From<PredictError> for ApiError {
     fn from(error: PredictError) -> Self {
         match error {
             PredictError::Busy => Self::new(StatusCode::TOO_MANY_REQUESTS, "busy", error.to_string()),
-            PredictError::Picture(_) => Self::unprocessable("unusable_picture", error.to_string()),
+            PredictError::TooLate => Self::new(StatusCode::GATEWAY_TIMEOUT, "deadline_passed", error.to_string()),
+            PredictError::Picture(_) | PredictError::Pixels { .. } => {
+                Self::unprocessable("unusable_picture", error.to_string())
+            }
             PredictError::Unavailable => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "engine_unavailable", "predictions are not available right now")
             }

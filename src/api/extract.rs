@@ -1,7 +1,10 @@
 //! axum's extractors with our problems as their rejections; pages of lists; what a client accepts.
 
+use std::time::Duration;
+
 use axum::extract::{FromRequest, FromRequestParts, OptionalFromRequest, Request};
 use axum::http::{HeaderMap, header};
+use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -107,6 +110,27 @@ pub fn accepted<'a>(headers: &HeaderMap, offered: &[&'a str]) -> &'a str {
     let mut wanted = accept.flat_map(|value| value.split(',')).filter_map(|range| range.split(';').next()).map(str::trim);
     let found = wanted.find_map(|wanted| offered.iter().find(|offered| offered.eq_ignore_ascii_case(wanted)));
     found.or(offered.first()).copied().unwrap_or("application/json")
+}
+
+/// The most of a refused request's body that is read, in bytes: a large photograph.
+const PASSED_OVER: usize = 8 << 20;
+/// How long a refused request's body may take.
+const PASSED_OVER_WITHIN: Duration = Duration::from_secs(1);
+
+/// Reads a body that nobody wants, within reason. If it were left, the connection would be closed, and a client that is still
+/// sending would see a broken connection instead of the answer.
+pub(super) async fn passed_over(request: Request) {
+    let mut body = request.into_body().into_data_stream();
+    let read = async {
+        let mut bytes = 0;
+        while let Some(Ok(chunk)) = body.next().await
+            && bytes <= PASSED_OVER
+        {
+            bytes += chunk.len();
+        }
+    };
+    // Whoever is slower or larger than that finds out by the closed connection.
+    let _ = tokio::time::timeout(PASSED_OVER_WITHIN, read).await;
 }
 
 #[cfg(test)]

@@ -28,9 +28,9 @@ struct Health {
 
 /// Whether requests can be served.
 #[derive(Debug, Serialize, ToSchema)]
-struct Readiness {
+pub(super) struct Readiness {
     /// Whether all of the below that a request needs works.
-    ready: bool,
+    pub(super) ready: bool,
     /// Whether the database answers.
     database: bool,
     /// Whether the engine that classifies pictures runs.
@@ -53,6 +53,13 @@ async fn healthz() -> Json<Health> {
     responses((status = OK, body = Readiness), (status = SERVICE_UNAVAILABLE, body = Readiness)),
 )]
 async fn readyz(State(state): State<AppState>) -> Response {
+    let readiness = readiness(&state).await;
+    let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(readiness)).into_response()
+}
+
+/// Looks at what a request needs.
+pub(super) async fn readiness(state: &AppState) -> Readiness {
     let database = match state.store.ping().await {
         Ok(()) => true,
         Err(error) => {
@@ -62,6 +69,5 @@ async fn readyz(State(state): State<AppState>) -> Response {
     };
     let predictor = state.predictor.is_ready();
     let ready = database && predictor && !state.stopping.is_cancelled();
-    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(Readiness { ready, database, predictor, workers: state.workers.status() })).into_response()
+    Readiness { ready, database, predictor, workers: state.workers.status() }
 }

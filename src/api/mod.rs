@@ -6,12 +6,14 @@ mod error;
 mod extract;
 mod health;
 mod jobs;
+mod metrics;
 mod models;
 mod openapi;
 mod predict;
 mod reports;
 mod sweeps;
 mod trace;
+mod v2;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -85,6 +87,7 @@ pub async fn serve(
             stopping.cancel();
         }
     };
+    let upkeep = tokio::spawn(metrics::upkeep());
     let server = axum::serve(listener, router(state)).with_graceful_shutdown(signal);
     tokio::select! {
         served = server => served?,
@@ -92,6 +95,7 @@ pub async fn serve(
             tracing::warn!(seconds = drain.as_secs(), "requests were still in flight and are cut off");
         }
     }
+    upkeep.abort();
     ingestor.stop().await;
     Ok(())
 }
@@ -116,7 +120,9 @@ fn resources() -> OpenApiRouter<AppState> {
         .merge(models::router())
         .merge(reports::router())
         .merge(predict::router())
+        .merge(v2::router())
         .merge(health::router())
+        .merge(metrics::router())
 }
 
 fn router(state: AppState) -> Router {
@@ -129,6 +135,7 @@ fn router(state: AppState) -> Router {
         .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(max_request))
         .layer(CatchPanicLayer::custom(|panic: Box<dyn std::any::Any + Send>| panicked(&*panic)))
+        .layer(axum::middleware::from_fn(metrics::count))
         .layer(axum::middleware::from_fn(trace::trace))
         .with_state(state)
 }

@@ -16,6 +16,7 @@ use utoipa::OpenApi;
         (name = "sweeps", description = "Many recipes tried on one data set"),
         (name = "models", description = "What training published"),
         (name = "predict", description = "Classifying pictures"),
+        (name = "v2", description = "The Open Inference Protocol"),
         (name = "service", description = "The server itself"),
     )
 )]

@@ -52,7 +52,8 @@ mod tests {
         let tensor = NamedTensor { name: "head.output.bias".to_owned(), shape: vec![1], data: vec![bias] };
         let phases = vec![PhaseReport::new(PhaseName::WarmUp, 1, &manifest.classes, [(0, 0), (1, 1)])];
         let split = SplitSummary { train: 2, validation: 2, test: 0, seed: 42 };
-        let report = Report { classes: manifest.classes.clone(), phases, test: None, split, predictions: Vec::new() };
+        let report =
+            Report { classes: manifest.classes.clone(), phases, test: None, split, calibration: None, predictions: Vec::new() };
         publish(dir, manifest, &[tensor], &report).unwrap()
     }
 

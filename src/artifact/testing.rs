@@ -21,6 +21,7 @@ pub(crate) fn manifest(model: &str, version: u64) -> Manifest {
         preprocessing: Preprocessing::default(),
         precision: Precision::F32,
         unfreeze_from: UnfreezeFrom::BLOCK5_CONV1,
+        temperature: 1.0,
         recipe: Recipe::default(),
         dataset: DatasetRef { id: String::new(), name: "d".to_owned(), content_sha256: String::new() },
         libraries: BTreeMap::new(),

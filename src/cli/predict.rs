@@ -1,10 +1,15 @@
 //! `topgraft predict`: classify pictures without a server, through the very engine that serves.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use tokio::time::Instant;
 use topgraft::config::SettingsArgs;
-use topgraft::inference::{ModelRef, Predictor};
+use topgraft::inference::{Call, Input, ModelRef, Predictor};
+
+/// How long a portion of pictures may take: nobody else waits for this program, so longer than anything takes.
+const PATIENCE: Duration = Duration::from_secs(24 * 3600);
 
 /// What to classify.
 #[derive(Debug, clap::Args)]
@@ -39,11 +44,13 @@ pub fn run(args: PredictArgs) -> Result<()> {
         for portion in args.pictures.chunks(settings.max_batch.min(settings.predict_queue).max(1)) {
             let mut bytes = Vec::with_capacity(portion.len());
             for path in portion {
-                bytes.push(std::fs::read(path).with_context(|| path.display().to_string())?.into());
+                let read = std::fs::read(path).with_context(|| path.display().to_string())?;
+                bytes.push(Input::Encoded(read.into()));
             }
-            for (path, result) in portion.iter().zip(predictor.predict(&model, bytes).await) {
+            let call = Call { deadline: Instant::now() + PATIENCE, explain: false };
+            for (path, result) in portion.iter().zip(predictor.predict(&model, bytes, call).await) {
                 match result {
-                    Ok(found) => println!("{}  {}", path.display(), line(found.top(args.top_k))),
+                    Ok(found) => println!("{}  {}", path.display(), line(found.top(args.top_k, true))),
                     Err(error) => {
                         failed += 1;
                         eprintln!("{}: {error}", path.display());

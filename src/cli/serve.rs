@@ -41,6 +41,7 @@ pub fn predictor_settings(settings: &Settings) -> PredictorSettings {
         backbone: settings.backbone(),
         limits: settings.picture_limits(),
         queue: settings.predict_queue,
+        callers: settings.predict_requests,
         max_batch: settings.max_batch,
         decode_threads: settings.decode_threads,
         model_cache_bytes: usize::try_from(settings.model_cache_bytes).unwrap_or(usize::MAX),
@@ -82,6 +83,10 @@ pub fn serve(args: ServeArgs) -> Result<()> {
 /// Runs queued jobs until asked to stop.
 pub fn worker(args: WorkerArgs) -> Result<()> {
     let settings = prepare(args.settings)?;
+    // Before there are threads: they inherit it. Predictions on the same processors go first.
+    if let Err(error) = rustix::process::nice(i32::from(settings.worker_nice)) {
+        tracing::warn!(%error, nice = settings.worker_nice, "the worker keeps its priority");
+    }
     runtime()?.block_on(async {
         let store = Store::open(&settings.database()).await.context("the database can't be opened")?;
         let (stop, stopped) = watch::channel(false);

@@ -64,6 +64,9 @@ settings! {
         data_dir: PathBuf = PathBuf::from("data"), "TOPGRAFT_DATA_DIR";
         /// Worker processes that `serve` keeps running; 0 for none.
         workers: u32 = 1, "TOPGRAFT_WORKERS";
+        /// How far workers stand back from everything else on the machine: the nice value that they start with, 0 to 19. What
+        /// they get when nothing else wants the processors is the same. At 10 they get a tenth beside something that wants all.
+        worker_nice: u8 = 10, "TOPGRAFT_WORKER_NICE";
         /// Largest archive that may be uploaded, in bytes.
         max_upload_bytes: u64 = 16 << 30, "TOPGRAFT_MAX_UPLOAD_BYTES";
         /// Most entries of any kind in one archive.
@@ -86,6 +89,11 @@ settings! {
         max_predict_bytes: usize = 128 << 20, "TOPGRAFT_MAX_PREDICT_BYTES";
         /// Most pictures in one request to classify them.
         max_predict_pictures: usize = 64, "TOPGRAFT_MAX_PREDICT_PICTURES";
+        /// Requests that may wait to be classified, whatever they hold; beyond it the answer is 429 at once. Two batches of
+        /// single pictures: who is let in waits for one batch and rides the next.
+        predict_requests: usize = 32, "TOPGRAFT_PREDICT_REQUESTS";
+        /// Milliseconds that an answer may take if the request doesn't say; nothing is computed after them.
+        predict_deadline_ms: u64 = 30_000, "TOPGRAFT_PREDICT_DEADLINE_MS";
         /// Pictures that may wait to be classified; beyond it the answer is 429.
         predict_queue: usize = 256, "TOPGRAFT_PREDICT_QUEUE";
         /// Most pictures that go through the network together.

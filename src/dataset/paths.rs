@@ -3,6 +3,15 @@
 /// The longest class name, in characters.
 const MAX_CLASS_CHARS: usize = 100;
 
+/// What the folders of a source are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Layout {
+    /// Each names the class of the pictures in it; a picture in no folder has none and is rejected.
+    Classes,
+    /// Nothing: a picture may lie anywhere and has no class.
+    Any,
+}
+
 /// What becomes of an entry, going by its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Verdict {
@@ -14,13 +23,13 @@ pub(crate) enum Verdict {
     Candidate {
         /// The path.
         path: String,
-        /// The name of the folder that directly contains it, trimmed.
+        /// The name of the folder that directly contains it, trimmed; empty with [`Layout::Any`].
         class: String,
     },
 }
 
 /// Judges an entry's name, components separated by `/`.
-pub(crate) fn judge(name: &str, max_path_bytes: usize) -> Verdict {
+pub(crate) fn judge(name: &str, max_path_bytes: usize, layout: Layout) -> Verdict {
     if name.len() > max_path_bytes {
         return Verdict::Rejected(format!("its path has {} bytes; shorten it to {max_path_bytes}", name.len()));
     }
@@ -41,6 +50,7 @@ pub(crate) fn judge(name: &str, max_path_bytes: usize) -> Verdict {
         [] => Verdict::Junk,
         // Very old tars mark a folder by nothing but its name.
         _ if name.ends_with('/') => Verdict::Junk,
+        _ if layout == Layout::Any => Verdict::Candidate { path: parts.join("/"), class: String::new() },
         [_] => Verdict::Rejected("it is in no folder: put it in a folder named after its class".into()),
         [.., folder, _] => match class_name(folder) {
             Ok(class) => Verdict::Candidate { path: parts.join("/"), class },
@@ -83,14 +93,14 @@ mod tests {
     use super::*;
 
     fn class_of(name: &str) -> String {
-        match judge(name, 1024) {
+        match judge(name, 1024, Layout::Classes) {
             Verdict::Candidate { class, .. } => class,
             other => panic!("{name}: {other:?}"),
         }
     }
 
     fn reason(name: &str) -> String {
-        match judge(name, 1024) {
+        match judge(name, 1024, Layout::Classes) {
             Verdict::Rejected(reason) => reason,
             other => panic!("{name}: {other:?}"),
         }
@@ -101,7 +111,7 @@ mod tests {
         assert_eq!(class_of("daisy/1.jpg"), "daisy");
         assert_eq!(class_of("a/b/ Lady's slipper /1.jpg"), "Lady's slipper");
         assert_eq!(class_of("données/pâquerette/1.jpg"), "pâquerette");
-        let dotted = judge("./flowers//./daisy/1.jpg", 1024);
+        let dotted = judge("./flowers//./daisy/1.jpg", 1024, Layout::Classes);
         assert_eq!(dotted, Verdict::Candidate { path: "flowers/daisy/1.jpg".into(), class: "daisy".into() });
     }
 
@@ -128,6 +138,15 @@ mod tests {
     }
 
     #[test]
+    fn without_classes_a_picture_may_lie_anywhere() {
+        for (name, path) in [("1.jpg", "1.jpg"), ("./a//1.jpg", "a/1.jpg"), ("  /1.jpg", "  /1.jpg")] {
+            let candidate = Verdict::Candidate { path: path.into(), class: String::new() };
+            assert_eq!(judge(name, 1024, Layout::Any), candidate, "{name}");
+        }
+        assert!(matches!(judge("../1.jpg", 1024, Layout::Any), Verdict::Rejected(_)));
+    }
+
+    #[test]
     fn what_systems_leave_behind_is_junk() {
         for name in [
             "__MACOSX/daisy/._1.jpg",
@@ -141,7 +160,9 @@ mod tests {
             "daisy/",
             "",
         ] {
-            assert_eq!(judge(name, 1024), Verdict::Junk, "{name}");
+            for layout in [Layout::Classes, Layout::Any] {
+                assert_eq!(judge(name, 1024, layout), Verdict::Junk, "{name}");
+            }
         }
     }
 

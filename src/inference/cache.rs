@@ -33,18 +33,26 @@ impl<K: Hash + Eq + Clone, V> ByteCache<K, V> {
         Some(&entry.value)
     }
 
-    /// Puts an entry in, and the oldest out until it fits.
-    pub fn insert(&mut self, key: K, value: V, bytes: usize) {
+    /// Bytes of all entries.
+    pub const fn used(&self) -> usize {
+        self.used
+    }
+
+    /// Puts an entry in, and the oldest out until it fits; answers how many went.
+    pub fn insert(&mut self, key: K, value: V, bytes: usize) -> u64 {
         self.remove(&key);
+        let mut evicted = 0;
         while self.used + bytes > self.budget {
             let Some(oldest) = self.entries.iter().min_by_key(|(_, entry)| entry.last_use).map(|(key, _)| key.clone()) else {
                 break;
             };
             self.remove(&oldest);
+            evicted += 1;
         }
         self.clock += 1;
         self.used += bytes;
         self.entries.insert(key, Entry { value, bytes, last_use: self.clock });
+        evicted
     }
 
     fn remove(&mut self, key: &K) {
@@ -68,11 +76,11 @@ mod tests {
         cache.insert("a", 1, 4);
         cache.insert("b", 2, 4);
         assert_eq!(cache.get(&"a"), Some(&1));
-        cache.insert("c", 3, 4);
+        assert_eq!(cache.insert("c", 3, 4), 1);
         assert_eq!(held(&mut cache, ["a", "b", "c"]), [Some(1), None, Some(3)]);
         cache.insert("c", 4, 6);
         assert_eq!(held(&mut cache, ["a", "b", "c"]), [Some(1), None, Some(4)]);
-        assert_eq!(cache.used, 10);
+        assert_eq!(cache.used(), 10);
     }
 
     #[test]

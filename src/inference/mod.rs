@@ -3,23 +3,33 @@
 //! [`Predictor`] is a cheap, cloneable handle. Pictures are decoded in a bounded pool; one engine thread owns every tensor
 //! and batches whatever waits.
 
+mod admission;
 mod batching;
 mod cache;
+mod compute;
 mod engine;
+mod loader;
 mod models;
+mod session;
+mod telemetry;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Sender, channel};
 
 use bytes::Bytes;
-use futures_util::future::join_all;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use futures_util::{StreamExt, stream};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+pub use session::Session;
 
 use crate::artifact::Manifest;
-use crate::vision::augmentation::evaluation_views;
-use crate::vision::picture::{self, PictureError, PictureLimits};
-use engine::{Engine, Request};
+use crate::vision::grad_cam::HeatMap;
+use crate::vision::picture::{PictureError, PictureLimits};
+use admission::Admission;
+use engine::{Engine, Event};
 use models::Manifests;
 
 /// Which published version, and where its artifact lies.
@@ -33,20 +43,55 @@ pub struct ModelRef {
     pub dir: PathBuf,
 }
 
+/// A picture to classify.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    /// A file of one of the formats that are read.
+    Encoded(Bytes),
+    /// What the network sees: input side × input side × 3 bytes, row-major RGB.
+    Rendered(Bytes),
+}
+
+/// How a request wants to be answered.
+#[derive(Debug, Clone, Copy)]
+pub struct Call {
+    /// When the answer is worth nothing any more: it is not computed then.
+    pub deadline: Instant,
+    /// Whether heat maps are wanted.
+    pub explain: bool,
+}
+
+/// What the network makes of one picture.
+#[derive(Debug, Clone)]
+struct Answer {
+    /// Softmax as it comes.
+    probabilities: Vec<f32>,
+    outlier_score: Option<f32>,
+    heat_map: Option<HeatMap>,
+}
+
 /// What a model says of one picture.
 #[derive(Debug, Clone)]
 pub struct Classified {
-    /// Class names, in the order of `probabilities`.
+    /// Class names, in the order of the probabilities.
     pub classes: Arc<[String]>,
-    /// Softmax over the classes; adds up to 1.
+    /// Calibrated probabilities of the classes; they add up to 1.
     pub probabilities: Vec<f32>,
+    /// The network's softmax as it comes.
+    pub raw: Vec<f32>,
+    /// The share of validation pictures that look less unlike the training pictures, 0 to 1; absent for models of earlier
+    /// versions.
+    pub outlier_score: Option<f32>,
+    /// Where the most probable class shows, if that was asked for.
+    pub heat_map: Option<HeatMap>,
 }
 
 impl Classified {
-    /// The `k` most probable classes, most probable first.
+    /// The `k` most probable classes, most probable first, with calibrated probabilities or as they come.
     #[must_use]
-    pub fn top(&self, k: usize) -> Vec<(&str, f32)> {
-        let mut ranked: Vec<_> = self.classes.iter().map(String::as_str).zip(self.probabilities.iter().copied()).collect();
+    pub fn top(&self, k: usize, calibrated: bool) -> Vec<(&str, f32)> {
+        let probabilities = if calibrated { &self.probabilities } else { &self.raw };
+        let mut ranked: Vec<_> = self.classes.iter().map(String::as_str).zip(probabilities.iter().copied()).collect();
         // A stable sort: classes that are equally probable keep the model's order.
         ranked.sort_by(|a, b| b.1.total_cmp(&a.1));
         ranked.truncate(k);
@@ -57,18 +102,42 @@ impl Classified {
 /// Why a picture got no answer.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum PredictError {
-    /// The queue is full.
+    /// The house is full.
     #[error("the server is busy: send the request again in a moment")]
     Busy,
+    /// The deadline passed before it could be computed.
+    #[error("the deadline passed before the answer was there: allow more time, or send fewer pictures at once")]
+    TooLate,
     /// The picture can't be read.
     #[error(transparent)]
     Picture(#[from] PictureError),
+    /// Pixels that aren't a square of the model's input size.
+    #[error("{found} bytes of pixels aren't {side} × {side} × 3: send what the model's metadata says")]
+    Pixels {
+        /// How many came.
+        found: usize,
+        /// The model's input side.
+        side: u32,
+    },
     /// The model can't be loaded.
     #[error("{0}")]
     Model(String),
     /// The engine is stopping or broke down.
     #[error("the prediction engine is not available")]
     Unavailable,
+}
+
+impl PredictError {
+    /// Its name in metrics.
+    const fn code(&self) -> &'static str {
+        match self {
+            Self::Busy => "busy",
+            Self::TooLate => "too_late",
+            Self::Picture(_) | Self::Pixels { .. } => "unusable_picture",
+            Self::Model(_) => "model_unusable",
+            Self::Unavailable => "unavailable",
+        }
+    }
 }
 
 /// What the engine may use.
@@ -78,8 +147,10 @@ pub struct PredictorSettings {
     pub backbone: PathBuf,
     /// What decoding refuses.
     pub limits: PictureLimits,
-    /// Pictures that may wait for the engine.
+    /// Pictures that may be in the house: admitted and not answered.
     pub queue: usize,
+    /// Requests that may be in the house.
+    pub callers: usize,
     /// Most pictures in one forward pass.
     pub max_batch: usize,
     /// Pictures decoded at once.
@@ -91,11 +162,27 @@ pub struct PredictorSettings {
 /// A handle on the engine.
 #[derive(Debug, Clone)]
 pub struct Predictor {
-    requests: mpsc::Sender<Request>,
+    line: Arc<Line>,
     ready: Arc<AtomicBool>,
     manifests: Manifests,
+    admission: Admission,
     decoding: Arc<Semaphore>,
     limits: PictureLimits,
+    /// Pictures of one caller that are under way at the same time: a batch that is computed, and the next being decoded.
+    window: usize,
+}
+
+/// The line to the engine: when the last handle goes, the engine is told.
+#[derive(Debug)]
+struct Line {
+    events: Sender<Event>,
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        // The engine may be gone already.
+        let _ = self.events.send(Event::Closed);
+    }
 }
 
 impl Predictor {
@@ -104,30 +191,39 @@ impl Predictor {
     /// # Errors
     /// The operating system refuses a thread.
     pub fn start(settings: PredictorSettings) -> std::io::Result<Self> {
-        let (requests, receiver) = mpsc::channel(settings.queue.max(1));
-        let ready = Arc::new(AtomicBool::new(false));
-        let predictor = Self {
-            requests,
-            ready: Arc::clone(&ready),
+        let (events, received) = channel();
+        let predictor = Self::on(events.clone(), &settings);
+        let ready = Arc::clone(&predictor.ready);
+        let engine = move || Engine::run(&settings, &received, events, &ready);
+        std::thread::Builder::new().name("engine".to_owned()).spawn(engine)?;
+        Ok(predictor)
+    }
+
+    fn on(events: Sender<Event>, settings: &PredictorSettings) -> Self {
+        Self {
+            line: Arc::new(Line { events }),
+            ready: Arc::default(),
             manifests: Manifests::default(),
+            admission: Admission::new(settings.callers, settings.queue),
             decoding: Arc::new(Semaphore::new(settings.decode_threads.max(1))),
             limits: settings.limits,
-        };
-        std::thread::Builder::new().name("engine".to_owned()).spawn(move || Engine::run(settings, receiver, &ready))?;
-        Ok(predictor)
+            window: settings.max_batch.max(1) * 2,
+        }
     }
 
     /// A handle whose engine is gone, for tests of what lies around it.
     #[cfg(test)]
     pub(crate) fn disconnected() -> Self {
-        let (requests, _) = mpsc::channel(1);
-        Self {
-            requests,
-            ready: Arc::default(),
-            manifests: Manifests::default(),
-            decoding: Arc::new(Semaphore::new(1)),
+        let settings = PredictorSettings {
+            backbone: PathBuf::new(),
             limits: PictureLimits::default(),
-        }
+            queue: 1,
+            callers: 1,
+            max_batch: 1,
+            decode_threads: 1,
+            model_cache_bytes: 0,
+        };
+        Self::on(channel().0, &settings)
     }
 
     /// Whether the engine thread runs and holds the backbone.
@@ -136,43 +232,48 @@ impl Predictor {
         self.ready.load(Ordering::Acquire)
     }
 
-    /// Classifies pictures, each answered for itself, in order.
-    pub async fn predict(&self, model: &ModelRef, pictures: Vec<Bytes>) -> Vec<Result<Classified, PredictError>> {
-        let manifest = match self.manifests.get(model).await {
-            Ok(manifest) => manifest,
-            Err(reason) => return pictures.iter().map(|_| Err(PredictError::Model(reason.clone()))).collect(),
-        };
-        let classes: Arc<[String]> = manifest.classes.as_slice().into();
-        join_all(pictures.into_iter().map(|picture| self.classify(model, &manifest, &classes, picture))).await
+    /// What a published version says of itself.
+    ///
+    /// # Errors
+    /// [`PredictError::Model`] if its artifact can't be read.
+    pub async fn manifest(&self, model: &ModelRef) -> Result<Arc<Manifest>, PredictError> {
+        self.manifests.get(model).await.map_err(PredictError::Model)
     }
 
-    async fn classify(
-        &self,
-        model: &ModelRef,
-        manifest: &Arc<Manifest>,
-        classes: &Arc<[String]>,
-        picture: Bytes,
-    ) -> Result<Classified, PredictError> {
-        let pixels = self.pixels(manifest, picture).await?;
-        let (reply, answer) = oneshot::channel();
-        let request = Request { model: model.clone(), manifest: Arc::clone(manifest), pixels, reply };
-        self.requests.try_send(request).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => PredictError::Busy,
-            mpsc::error::TrySendError::Closed(_) => PredictError::Unavailable,
-        })?;
-        let probabilities = answer.await.map_err(|_| PredictError::Unavailable)??;
-        Ok(Classified { classes: Arc::clone(classes), probabilities })
+    /// Pictures that may be under way for one caller at the same time.
+    #[must_use]
+    pub const fn window(&self) -> usize {
+        self.window
     }
 
-    /// Decodes and renders a picture as training's evaluation view did, in the bounded pool.
-    async fn pixels(&self, manifest: &Manifest, picture: Bytes) -> Result<Vec<u8>, PredictError> {
-        let permit = Arc::clone(&self.decoding).acquire_owned().await.map_err(|_| PredictError::Unavailable)?;
-        let (preprocessing, limits, flip) = (manifest.preprocessing, self.limits, manifest.recipe.test_time_flip);
-        let render = move || {
-            // Held until the pixels are there: a request that goes away doesn't free a core that is still busy.
-            let _permit = permit;
-            picture::decode(&picture, &limits).map(|picture| evaluation_views(&picture, &preprocessing, flip))
+    /// Classifies pictures, each answered for itself, in order; or all of them are [`PredictError::Busy`] at once.
+    pub async fn predict(&self, model: &ModelRef, pictures: Vec<Input>, call: Call) -> Vec<Result<Classified, PredictError>> {
+        let count = pictures.len();
+        let admitted = async {
+            let session = self.session(model).await?;
+            let places = session.places(count)?;
+            Ok::<_, PredictError>((session, places))
         };
-        Ok(tokio::task::spawn_blocking(render).await.map_err(|_| PredictError::Unavailable)??)
+        let (session, mut places) = match admitted.await {
+            Ok(admitted) => admitted,
+            Err(error) => return vec![Err(error); count],
+        };
+        let (session, call) = (&session, &call);
+        // One place a picture; each goes back with its answer.
+        let pictures = pictures.into_iter().map(|picture| {
+            let place = places.split(1);
+            async move {
+                let result = session.within(picture, *call).await;
+                drop(place);
+                result
+            }
+        });
+        stream::iter(pictures.collect::<Vec<_>>()).buffered(self.window).collect().await
     }
+}
+
+/// libtorch's refusals say nothing to a caller; the log has them.
+fn broken(error: tch::TchError) -> PredictError {
+    tracing::error!(%error, "libtorch failed in the prediction engine");
+    PredictError::Unavailable
 }

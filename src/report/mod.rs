@@ -1,11 +1,13 @@
 //! What a run found out, as plain data: epoch metrics, classification reports, stored predictions.
 
+mod calibration;
 mod classification;
 mod text;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+pub use calibration::{Calibration, ReliabilityBin, tempered};
 pub use classification::{Averages, ClassReport, PhaseReport};
 
 /// A training phase.
@@ -156,7 +158,10 @@ pub struct Report {
     pub test: Option<PhaseReport>,
     /// How the pictures were divided.
     pub split: SplitSummary,
-    /// Each validation picture's final probabilities.
+    /// How far the published weights' probabilities can be believed; absent in reports of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<Calibration>,
+    /// Each validation picture's final probabilities, calibrated, as the service answers them.
     pub predictions: Vec<Prediction>,
 }
 
@@ -196,8 +201,14 @@ mod tests {
         };
         let split = SplitSummary { train: 1, validation: 2, test: 0, seed: 42 };
         let predictions = vec![prediction("a", [0.5, 0.5]), prediction("b", [0.75, 0.25])];
-        let report =
-            Report { classes: vec!["a".to_owned(), "b".to_owned()], phases: Vec::new(), test: None, split, predictions };
+        let report = Report {
+            classes: vec!["a".to_owned(), "b".to_owned()],
+            phases: Vec::new(),
+            test: None,
+            split,
+            calibration: None,
+            predictions,
+        };
         assert!((report.loss().unwrap() - (2_f64.ln() + 4_f64.ln()) / 2.0).abs() < 1e-9);
         let report = Report { predictions: vec![prediction("b", [1.0, 0.0])], ..report };
         assert!(report.loss().unwrap().is_finite());

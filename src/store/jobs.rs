@@ -198,6 +198,25 @@ impl Store {
     }
 }
 
+impl Store {
+    /// How many jobs are in each state.
+    ///
+    /// # Errors
+    /// The database's own.
+    pub async fn count_jobs(&self) -> Result<Vec<(JobState, u64)>, StoreError> {
+        let rows = sqlx::query("select state, count(*) as jobs from jobs group by state").fetch_all(&self.read).await?;
+        let mut counts = JobState::ALL.map(|state| (state, 0));
+        for row in &rows {
+            let row = Cells(row);
+            let state: JobState = row.parsed("state")?;
+            for count in counts.iter_mut().filter(|count| count.0 == state) {
+                count.1 = row.unsigned("jobs")?;
+            }
+        }
+        Ok(counts.to_vec())
+    }
+}
+
 /// A job as it is until the transaction ends.
 async fn locked(tx: &mut Tx, id: Uuid) -> Result<Job, StoreError> {
     let row = sqlx::query("select * from jobs where id = $1").bind(id.to_string()).fetch_optional(&mut **tx).await?;

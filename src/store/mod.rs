@@ -20,7 +20,7 @@ pub(crate) mod testing;
 
 use std::borrow::Cow;
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sqlx::migrate::{Migration, MigrationType, Migrator};
@@ -95,8 +95,12 @@ impl Store {
             // An epoch with a row is never lost, not even to a power cut; NORMAL could lose the last commits of a WAL. It
             // costs one fsync a commit, and there are a few commits a second.
             .synchronous(SqliteSynchronous::Full);
+        // Server and workers may start together. Turning a new file to WAL doesn't wait for whoever else is at it, whatever the
+        // timeout, and sqlx takes no lock for migrations on SQLite: a lock file covers both.
+        let lock = lock(database.with_extension("lock")).await?;
         let write = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
-        migrate(&write, database).await?;
+        migrate(&write).await?;
+        drop(lock);
         let read = SqlitePoolOptions::new().max_connections(READERS).connect_with(options.pragma("query_only", "on")).await?;
         Ok(Self { read, write })
     }
@@ -122,15 +126,18 @@ impl Store {
     }
 }
 
-/// Brings the tables up to date. Server and workers may start together, and sqlx takes no lock on SQLite: a lock file does.
-async fn migrate(pool: &SqlitePool, database: &Path) -> Result<(), StoreError> {
-    let path = database.with_extension("lock");
+/// The file at `path`, locked until it is dropped; waits for whoever holds it.
+async fn lock(path: PathBuf) -> Result<File, StoreError> {
     let lock = tokio::task::spawn_blocking(move || {
         let file = File::options().create(true).truncate(false).write(true).open(path)?;
         file.lock()?;
         Ok::<_, std::io::Error>(file)
     });
-    let lock = lock.await.map_err(StoreError::database)?.map_err(StoreError::database)?;
+    lock.await.map_err(StoreError::database)?.map_err(StoreError::database)
+}
+
+/// Brings the tables up to date.
+async fn migrate(pool: &SqlitePool) -> Result<(), StoreError> {
     let migrations = [
         ("init", include_str!("../../migrations/0001_init.sql")),
         ("features", include_str!("../../migrations/0002_features.sql")),
@@ -140,7 +147,6 @@ async fn migrate(pool: &SqlitePool, database: &Path) -> Result<(), StoreError> {
         Migration::new(number, Cow::Borrowed(name), MigrationType::Simple, sql.into_sql_str(), false)
     });
     Migrator::with_migrations(migrations.collect()).run(pool).await.map_err(StoreError::database)?;
-    drop(lock);
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use tch::Tensor;
 use super::TrainingError;
 use super::features::{FeatureStore, Target};
 use super::sample::{self, Sample};
+use crate::vision::precision::Precision;
 use crate::vision::tail::Tail;
 
 /// Pictures a forward pass.
@@ -32,6 +33,8 @@ pub struct Exam<'a> {
     /// Whether the answer is the mean over the picture and its mirror image.
     pub flip: bool,
     pub target: Target,
+    /// What the weights are served in.
+    pub precision: Precision,
     pub stop: &'a AtomicBool,
 }
 
@@ -42,15 +45,16 @@ impl Evaluation {
     }
 }
 
-/// Evaluates `tail` on the features of the exam's pictures.
+/// Evaluates `tail` on the features of the exam's pictures, as it would be served.
 pub fn evaluate(tail: &Tail, store: &mut FeatureStore<'_>, exam: &Exam<'_>) -> Result<Evaluation, TrainingError> {
-    let &Exam { images, labels, flip, target, stop } = exam;
+    let &Exam { images, labels, flip, target, precision, stop } = exam;
+    let tail = tail.prepared(precision)?;
     let batches: Vec<Vec<Sample>> = images.chunks(BATCH).map(|images| sample::evaluated(images, flip).collect()).collect();
     let mut probabilities = Vec::with_capacity(images.len());
     store.each(target, &batches, stop, |_, x| {
         // Rows come in pairs if there are two: the picture, its mirror image.
-        let p = tail.view_probabilities(&x, if flip { 2 } else { 1 })?;
-        probabilities.extend(Vec::<Vec<f32>>::try_from(&p)?);
+        let answers = tail.answers(&x, if flip { 2 } else { 1 })?;
+        probabilities.extend(Vec::<Vec<f32>>::try_from(&answers.probabilities)?);
         Ok(())
     })?;
     let (mut loss, mut correct) = (0.0, 0usize);

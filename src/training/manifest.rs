@@ -44,6 +44,7 @@ impl Trained {
             preprocessing: plan.preprocessing(),
             precision: self.precision,
             unfreeze_from: self.unfreeze_from,
+            temperature: self.report.calibration.as_ref().map_or(1.0, |calibration| calibration.temperature),
             recipe: plan.recipe,
             dataset: DatasetRef {
                 id: identity.dataset_id,

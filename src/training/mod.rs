@@ -11,6 +11,7 @@ mod features;
 mod manifest;
 mod mixup;
 mod optimizer;
+mod outliers;
 mod patience;
 mod phase;
 mod progress;
@@ -27,7 +28,7 @@ pub use error::TrainingError;
 pub use events::{Event, Observer, ObserverError};
 pub use features::{ShelfError, remove_owner};
 pub use manifest::Identity;
-pub use weights::tail_from_tensors;
+pub use weights::{outliers_from_tensors, tail_from_tensors};
 
 use crate::artifact::NamedTensor;
 use crate::recipe::Recipe;
@@ -61,7 +62,7 @@ impl Plan<'_> {
 /// What training came to.
 #[derive(Debug)]
 pub struct Trained {
-    /// The layers that learnt, and the head.
+    /// The layers that learnt, the head, and where the classes lie.
     pub tensors: Vec<NamedTensor>,
     /// What the run found out.
     pub report: Report,

@@ -17,6 +17,7 @@ use super::{TrainingError, seeds};
 use crate::dataset::split::Split;
 use crate::recipe::{ClassBalance, Phase, Recipe};
 use crate::report::{Epoch, PhaseName};
+use crate::vision::precision::Precision;
 use crate::vision::tail::Tail;
 
 /// What a phase trains on.
@@ -31,6 +32,7 @@ pub struct PhaseRun<'a> {
     pub split: &'a Split,
     pub labels: &'a [u32],
     pub classes: usize,
+    pub precision: Precision,
     pub stop: &'a AtomicBool,
 }
 
@@ -176,6 +178,7 @@ impl PhaseRun<'_> {
             labels: self.labels,
             flip: self.recipe.test_time_flip,
             target: self.target,
+            precision: self.precision,
             stop: self.stop,
         }
     }

@@ -6,17 +6,19 @@ use tch::Kind;
 
 use super::evaluate::{Evaluation, Exam, evaluate};
 use super::features::{Demand, FeatureStore, Planned, Target, budget, plan};
+use super::outliers::outliers;
 use super::phase::{Outcome, PhaseRun};
 use super::progress::Reporter;
 use super::sample::{self, Draw, Sample};
 use super::{Observer, Plan, Trained, TrainingData, TrainingError, seeds, weights};
 use crate::dataset::split::Split;
 use crate::recipe::Recipe;
-use crate::report::{PhaseName, PhaseReport, Prediction, Report, SplitSummary};
+use crate::report::{Calibration, PhaseName, PhaseReport, Prediction, Report, SplitSummary, tempered};
 use crate::vision::backbone::Backbone;
 use crate::vision::device;
 use crate::vision::int8::Profile;
 use crate::vision::layers::UnfreezeFrom;
+use crate::vision::outliers::Outliers;
 use crate::vision::precision::Precision;
 use crate::vision::tail::{Head, Tail};
 
@@ -86,7 +88,8 @@ impl<'a> Run<'a> {
             }
         }
         let Some((name, last)) = last else { return Err(TrainingError::NothingToTrain) };
-        let test = self.test(name, last.epoch)?;
+        let (test, outliers) = self.closing(name, last.epoch)?;
+        let calibration = self.calibration(&last.evaluation);
         let report = Report {
             classes: self.data.classes.clone(),
             phases,
@@ -97,9 +100,10 @@ impl<'a> Run<'a> {
                 test: self.split.test.len() as u64,
                 seed: self.plan.recipe.seed,
             },
-            predictions: self.predictions(&last.evaluation),
+            predictions: self.predictions(&last.evaluation, calibration.as_ref()),
+            calibration,
         };
-        let tensors = weights::to_tensors(&self.tail)?;
+        let tensors = weights::to_tensors(&self.tail, outliers.as_ref())?;
         Ok(Trained { tensors, report, precision: self.precision, unfreeze_from: self.from })
     }
 
@@ -125,25 +129,29 @@ impl<'a> Run<'a> {
             split: &self.split,
             labels: &self.labels,
             classes: self.data.classes.len(),
+            precision: self.precision,
             stop: self.stop,
         };
         run.train(&self.tail, &mut self.store, &mut self.reporter).map(Some)
     }
 
-    /// What the final weights make of the pictures kept back, if there are any.
-    fn test(&mut self, name: PhaseName, epoch: u32) -> Result<Option<PhaseReport>, TrainingError> {
-        if self.split.test.is_empty() {
-            return Ok(None);
-        }
+    /// What the final weights make of the pictures kept back, if there are any, and where the classes lie under them.
+    fn closing(&mut self, name: PhaseName, epoch: u32) -> Result<(Option<PhaseReport>, Option<Outliers>), TrainingError> {
         let exam = Exam {
-            images: &self.split.test,
+            images: &self.split.validation,
             labels: &self.labels,
             flip: self.plan.recipe.test_time_flip,
             target: target(name),
+            precision: self.precision,
             stop: self.stop,
         };
-        let evaluation = evaluate(&self.tail, &mut self.store, &exam)?;
-        Ok(Some(self.report(name, epoch, &self.split.test, &evaluation)))
+        let tail = self.tail.prepared(self.precision)?;
+        let outliers = outliers(&tail, &mut self.store, &self.split.train, &exam)?;
+        if self.split.test.is_empty() {
+            return Ok((None, outliers));
+        }
+        let evaluation = evaluate(&self.tail, &mut self.store, &Exam { images: &self.split.test, ..exam })?;
+        Ok((Some(self.report(name, epoch, &self.split.test, &evaluation)), outliers))
     }
 
     fn report(&self, phase: PhaseName, epoch: u32, images: &[usize], evaluation: &Evaluation) -> PhaseReport {
@@ -151,19 +159,29 @@ impl<'a> Run<'a> {
         PhaseReport::new(phase, epoch, &self.data.classes, truth.zip(evaluation.predicted()))
     }
 
-    fn predictions(&self, evaluation: &Evaluation) -> Vec<Prediction> {
+    fn calibration(&self, evaluation: &Evaluation) -> Option<Calibration> {
+        let truth: Vec<usize> = self.split.validation.iter().map(|&image| self.labels[image] as usize).collect();
+        Calibration::fit(&evaluation.probabilities, &truth)
+    }
+
+    /// With the probabilities that the service answers: calibrated.
+    fn predictions(&self, evaluation: &Evaluation, calibration: Option<&Calibration>) -> Vec<Prediction> {
         let classes = &self.data.classes;
+        let temperature = calibration.map_or(1.0, |calibration| calibration.temperature);
         self.split
             .validation
             .iter()
             .zip(evaluation.probabilities.iter().zip(evaluation.predicted()))
-            .map(|(&image, (probabilities, predicted))| Prediction {
-                image: image as u64,
-                path: self.data.images[image].path.clone(),
-                label: classes[self.labels[image] as usize].clone(),
-                predicted: classes[predicted].clone(),
-                probability: probabilities[predicted],
-                probabilities: probabilities.clone(),
+            .map(|(&image, (probabilities, predicted))| {
+                let probabilities = tempered(probabilities, temperature);
+                Prediction {
+                    image: image as u64,
+                    path: self.data.images[image].path.clone(),
+                    label: classes[self.labels[image] as usize].clone(),
+                    predicted: classes[predicted].clone(),
+                    probability: probabilities[predicted],
+                    probabilities,
+                }
             })
             .collect()
     }

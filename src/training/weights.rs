@@ -8,11 +8,15 @@ use super::TrainingError;
 use crate::artifact::NamedTensor;
 use crate::vision::conv::Conv;
 use crate::vision::layers::{CONVS, UnfreezeFrom};
+use crate::vision::outliers::Outliers;
 use crate::vision::tail::{Head, Tail};
 use crate::vision::weights::BodyWeights;
 
 const FEATURE_SCALE: &str = "head.feature_scale";
 const HEAD: [&str; 4] = ["head.hidden.weight", "head.hidden.bias", "head.output.weight", "head.output.bias"];
+
+const OUTLIER_MEANS: &str = "outliers.means";
+const OUTLIER_QUANTILES: &str = "outliers.quantiles";
 
 /// Gives the tail the body's layers from `from` up, under the head it has.
 pub fn unfreeze(tail: &mut Tail, body: &BodyWeights, from: UnfreezeFrom) -> Result<(), TrainingError> {
@@ -20,8 +24,8 @@ pub fn unfreeze(tail: &mut Tail, body: &BodyWeights, from: UnfreezeFrom) -> Resu
     Ok(())
 }
 
-/// Every weight of the tail, by name.
-pub fn to_tensors(tail: &Tail) -> Result<Vec<NamedTensor>, TrainingError> {
+/// Every weight of the tail, and where the classes lie, by name.
+pub fn to_tensors(tail: &Tail, outliers: Option<&Outliers>) -> Result<Vec<NamedTensor>, TrainingError> {
     let scale = NamedTensor { name: FEATURE_SCALE.to_owned(), shape: vec![1], data: vec![tail.head.feature_scale as f32] };
     let mut tensors = vec![scale];
     for conv in &tail.convs {
@@ -31,7 +35,23 @@ pub fn to_tensors(tail: &Tail) -> Result<Vec<NamedTensor>, TrainingError> {
     for (name, tensor) in HEAD.iter().zip(tail.head.parameters()) {
         tensors.push(named(name, tensor)?);
     }
+    if let Some(outliers) = outliers {
+        let (means, quantiles) = (outliers.means(), outliers.quantiles().to_vec());
+        let classes = tail.head.classes();
+        tensors.push(NamedTensor { name: OUTLIER_MEANS.to_owned(), shape: vec![classes, means.len() / classes], data: means });
+        tensors.push(NamedTensor { name: OUTLIER_QUANTILES.to_owned(), shape: vec![quantiles.len()], data: quantiles });
+    }
     Ok(tensors)
+}
+
+/// Where the classes lie, if [`to_tensors`] wrote it.
+///
+/// # Errors
+/// What is misshapen, in words.
+pub fn outliers_from_tensors(tensors: &[NamedTensor], classes: usize) -> Result<Option<Outliers>, String> {
+    let find = |name| tensors.iter().find(|tensor| tensor.name == name);
+    let (Some(means), Some(quantiles)) = (find(OUTLIER_MEANS), find(OUTLIER_QUANTILES)) else { return Ok(None) };
+    Outliers::new(means.data.clone(), classes, quantiles.data.clone()).map(Some)
 }
 
 /// The tail that [`to_tensors`] wrote.

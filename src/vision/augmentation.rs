@@ -102,13 +102,18 @@ pub fn render(
 /// What serving sees of `picture`: the evaluation view and, if `flip`, its mirror image after it.
 #[must_use]
 pub fn evaluation_views(picture: &Picture, preprocessing: &Preprocessing, flip: bool) -> Vec<u8> {
-    let mut views = preprocessing.render(picture);
+    with_mirror_image(preprocessing.render(picture), preprocessing.input_size, flip)
+}
+
+/// View 0 of a picture, rows of `side` RGB pixels, and behind it, if `flip`, its mirror image.
+#[must_use]
+pub fn with_mirror_image(mut view: Vec<u8>, side: u32, flip: bool) -> Vec<u8> {
     if flip {
-        let mut mirrored = views.clone();
-        mirror(&mut mirrored, preprocessing.input_size);
-        views.append(&mut mirrored);
+        let mut mirrored = view.clone();
+        mirror(&mut mirrored, side);
+        view.append(&mut mirrored);
     }
-    views
+    view
 }
 
 /// Mirrors rows of `side` RGB pixels left-right.

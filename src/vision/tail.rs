@@ -8,7 +8,8 @@ use super::layers::UnfreezeFrom;
 use super::precision::Precision;
 use super::weights::BodyWeights;
 
-/// Flatten → Linear(units) → ReLU → Dropout → Linear(classes), always in f32.
+/// Flatten → Linear(units) → ReLU → Dropout → Linear(classes). It learns in f32; to answer, its large layer is in the
+/// arithmetic of the layers below it ([`Tail::prepared`]).
 #[derive(Debug)]
 pub struct Head {
     /// Features are multiplied by this before the first layer. One over their standard deviation on the training pictures:
@@ -43,14 +44,29 @@ impl Head {
 
     /// Logits `[N, classes]` of features `[N, C, H, W]`; `dropout` only in a training step.
     fn forward(&self, features: &Tensor, dropout: Option<f64>) -> Result<Tensor, TchError> {
-        // Channels-last memory is already in height, width, channel order: no copy but the conversion to f32.
-        let x = features.f_permute([0, 2, 3, 1])?.f_flatten(1, -1)?.f_to_kind(Kind::Float)?;
-        let x = x.f_mul_scalar(self.feature_scale)?;
-        let mut hidden = x.f_linear(&self.hidden_weight, Some(&self.hidden_bias))?.f_relu_()?;
+        let mut hidden = self.embedding(features)?;
         if let Some(p) = dropout {
             hidden = hidden.f_dropout(p, true)?;
         }
-        hidden.f_linear(&self.output_weight, Some(&self.output_bias))
+        self.logits(&hidden)
+    }
+
+    /// What the hidden layer makes `[N, units]`, f32, of features `[N, C, H, W]`.
+    pub(super) fn embedding(&self, features: &Tensor) -> Result<Tensor, TchError> {
+        // Channels-last memory is already in height, width, channel order: no copy but the conversion.
+        let x = features.f_permute([0, 2, 3, 1])?.f_flatten(1, -1)?.f_to_kind(self.hidden_weight.kind())?;
+        let hidden = if x.kind() == Kind::Float {
+            x.f_mul_scalar(self.feature_scale)?.f_linear(&self.hidden_weight, Some(&self.hidden_bias))?
+        } else {
+            let x = x.f_linear(&self.hidden_weight, None::<&Tensor>)?.f_to_kind(Kind::Float)?;
+            x.f_mul_scalar(self.feature_scale)?.f_add(&self.hidden_bias)?
+        };
+        hidden.f_relu()
+    }
+
+    /// Logits `[N, classes]` of what the hidden layer made.
+    pub(super) fn logits(&self, embedding: &Tensor) -> Result<Tensor, TchError> {
+        embedding.f_linear(&self.output_weight, Some(&self.output_bias))
     }
 
     /// Whether its shapes fit together.
@@ -86,6 +102,15 @@ fn glorot_uniform(outputs: i64, inputs: i64, device: Device) -> Result<Tensor, T
     Tensor::f_empty([outputs, inputs], (Kind::Float, Device::Cpu))?.f_uniform_(-limit, limit)?.f_to_device(device)
 }
 
+/// What a [`Tail`] says of pictures.
+#[derive(Debug)]
+pub struct Answers {
+    /// Class probabilities `[N, classes]`, f32: softmax as it comes.
+    pub probabilities: Tensor,
+    /// What the head's hidden layer makes of them `[N, units]`, f32, none negative.
+    pub embeddings: Tensor,
+}
+
 /// Everything above a freeze boundary.
 #[derive(Debug)]
 pub struct Tail {
@@ -112,31 +137,38 @@ impl Tail {
         self.head.forward(&conv::forward(&self.convs, x)?, dropout)
     }
 
-    /// Class probabilities `[N, classes]`, f32; no gradients.
-    ///
-    /// # Errors
-    /// libtorch's refusal, such as want of memory.
-    pub fn probabilities(&self, x: &Tensor) -> Result<Tensor, TchError> {
-        let _fixed = tch::no_grad_guard();
-        self.forward(x, None)?.f_softmax(-1, Kind::Float)
-    }
-
-    /// Class probabilities of pictures that each come as `views` rows side by side: the mean over them. No gradients.
+    /// What it says of pictures that each come as `views` rows side by side: the mean over them. No gradients.
     ///
     /// # Errors
     /// libtorch's refusal, such as want of memory or rows that aren't whole pictures.
-    pub fn view_probabilities(&self, x: &Tensor, views: i64) -> Result<Tensor, TchError> {
-        let p = self.probabilities(x)?;
-        if views == 1 { Ok(p) } else { p.f_reshape([-1, views, p.size()[1]])?.f_mean_dim(&[1i64][..], false, Kind::Float) }
+    pub fn answers(&self, x: &Tensor, views: i64) -> Result<Answers, TchError> {
+        let _fixed = tch::no_grad_guard();
+        let embedding = self.head.embedding(&conv::forward(&self.convs, x)?)?;
+        let probabilities = self.head.logits(&embedding)?.f_softmax(-1, Kind::Float)?;
+        let mean = |x: Tensor| -> Result<Tensor, TchError> {
+            if views == 1 { Ok(x) } else { x.f_reshape([-1, views, x.size()[1]])?.f_mean_dim(&[1i64][..], false, Kind::Float) }
+        };
+        Ok(Answers { probabilities: mean(probabilities)?, embeddings: mean(embedding)? })
     }
 
-    /// A copy with convolutions converted once instead of at every step: for serving.
+    /// A copy to answer with: convolutions and the head's large layer converted once instead of at every step. What a run
+    /// validates is what is served, to the bit.
     ///
     /// # Errors
     /// libtorch's refusal, such as want of memory.
-    pub fn prepared(self, precision: Precision) -> Result<Self, TchError> {
-        let convs = self.convs.iter().map(|conv| conv.to_kind(device::kind(precision))).collect::<Result<_, _>>()?;
-        Ok(Self { convs, ..self })
+    pub fn prepared(&self, precision: Precision) -> Result<Self, TchError> {
+        let _fixed = tch::no_grad_guard();
+        let kind = device::kind(precision);
+        let convs = self.convs.iter().map(|conv| conv.to_kind(kind)).collect::<Result<_, _>>()?;
+        let head = &self.head;
+        let head = Head {
+            feature_scale: head.feature_scale,
+            hidden_weight: head.hidden_weight.f_to_kind(kind)?,
+            hidden_bias: head.hidden_bias.shallow_clone(),
+            output_weight: head.output_weight.shallow_clone(),
+            output_bias: head.output_bias.shallow_clone(),
+        };
+        Ok(Self { convs, head })
     }
 
     /// Every tensor that learns, convolutions first, in a fixed order.

@@ -6,9 +6,14 @@ use image::{ImageFormat, Rgb, RgbImage};
 
 /// A picture of `class` (of a few that differ in colour and stripes); `n` varies it.
 pub fn picture(class: usize, n: usize) -> RgbImage {
+    sized(class, n, 96, 80)
+}
+
+/// The same in another size.
+pub fn sized(class: usize, n: usize, width: u32, height: u32) -> RgbImage {
     let base = [[200, 60, 40], [40, 160, 70], [50, 80, 210], [210, 190, 50]][class % 4];
     let period = 6 + 5 * class as u32;
-    RgbImage::from_fn(96, 80, |x, y| {
+    RgbImage::from_fn(width, height, |x, y| {
         let stripe = (x + y * class as u32 + 3 * n as u32) % period < period / 2;
         let wobble = ((x * 7 + y * 13 + n as u32 * 29) % 23) as i32 - 11;
         Rgb(base.map(|c: i32| (c + wobble - if stripe { 40 } else { 0 }).clamp(0, 255) as u8))
@@ -17,8 +22,13 @@ pub fn picture(class: usize, n: usize) -> RgbImage {
 
 /// An encoded picture.
 pub fn encoded(class: usize, n: usize, format: ImageFormat) -> Vec<u8> {
+    written(&picture(class, n), format)
+}
+
+/// A picture's file.
+pub fn written(picture: &RgbImage, format: ImageFormat) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
-    picture(class, n).write_to(&mut bytes, format).unwrap();
+    picture.write_to(&mut bytes, format).unwrap();
     bytes.into_inner()
 }
 

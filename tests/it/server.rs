@@ -1,12 +1,15 @@
 //! The real server as a process, and a plain client.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+
+pub use crate::answer::Answer;
+use crate::answer::answer;
 
 /// Longest that a test waits for anything: a bound for failures, not a measure.
 const PATIENCE: Duration = Duration::from_secs(240);
@@ -32,40 +35,6 @@ pub struct Server {
     pub address: String,
     dir: Option<tempfile::TempDir>,
     path: PathBuf,
-}
-
-/// An answer, read whole.
-#[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub content_type: String,
-    pub location: Option<String>,
-    pub body: Vec<u8>,
-}
-
-impl Answer {
-    pub fn text(&self) -> String {
-        String::from_utf8_lossy(&self.body).into_owned()
-    }
-
-    pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error} in {}", self.text()))
-    }
-
-    /// The JSON of an answer that must have this status.
-    pub fn expect(&self, status: u16) -> Value {
-        assert_eq!(self.status, status, "{}", self.text());
-        self.json()
-    }
-
-    /// A problem+json answer that must have this status and code; its detail.
-    pub fn problem(&self, status: u16, code: &str) -> String {
-        let problem = self.expect(status);
-        assert_eq!(self.content_type, "application/problem+json");
-        assert_eq!(problem["code"], code, "{problem}");
-        assert_eq!(problem["status"], status);
-        format!("{} {}", problem["detail"].as_str().unwrap_or_default(), problem.get("errors").unwrap_or(&Value::Null))
-    }
 }
 
 impl Server {
@@ -138,7 +107,12 @@ impl Server {
     }
 
     pub fn post(&self, path: &str, content_type: &str, body: &[u8]) -> Answer {
-        answer(agent().post(format!("{}{path}", self.address)).header("content-type", content_type).send(body).unwrap())
+        self.post_with(path, &[("content-type", content_type)], body)
+    }
+
+    pub fn post_with(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        let request = agent().post(format!("{}{path}", self.address));
+        answer(headers.iter().fold(request, |request, (name, value)| request.header(*name, *value)).send(body).unwrap())
     }
 
     pub fn post_json(&self, path: &str, body: &Value) -> Answer {
@@ -152,6 +126,11 @@ impl Server {
 
     /// Posts file parts as a browser would.
     pub fn post_files(&self, path: &str, files: &[(&str, &[u8])]) -> Answer {
+        self.post_files_for(path, "*/*", files)
+    }
+
+    /// The same, accepting an answer of this media type.
+    pub fn post_files_for(&self, path: &str, accept: &str, files: &[(&str, &[u8])]) -> Answer {
         const BOUNDARY: &str = "topgraft-test-boundary";
         let mut body = Vec::new();
         for (name, bytes) in files {
@@ -164,7 +143,8 @@ impl Server {
             body.extend_from_slice(b"\r\n");
         }
         body.extend_from_slice(format!("--{BOUNDARY}--\r\n").as_bytes());
-        self.post(path, &format!("multipart/form-data; boundary={BOUNDARY}"), &body)
+        let content_type = format!("multipart/form-data; boundary={BOUNDARY}");
+        self.post_with(path, &[("content-type", &content_type), ("accept", accept)], &body)
     }
 
     /// Uploads an archive and waits until it is ready or failed.
@@ -276,15 +256,6 @@ fn parent_of(process: u32) -> Option<u32> {
 
 fn agent() -> ureq::Agent {
     ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE)).build().into()
-}
-
-fn answer(response: ureq::http::Response<ureq::Body>) -> Answer {
-    let header = |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
-    let (status, content_type, location) =
-        (response.status().as_u16(), header("content-type").unwrap_or_default(), header("location"));
-    let mut body = Vec::new();
-    response.into_body().into_reader().read_to_end(&mut body).unwrap();
-    Answer { status, content_type, location, body }
 }
 
 fn log_of(path: &Path) -> String {

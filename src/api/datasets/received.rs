@@ -3,24 +3,40 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use axum::http::StatusCode;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{StatusCode, header};
+use futures_util::TryStreamExt;
 use sha2::{Digest, Sha256};
 use tokio::fs::{self, File};
 use tokio::io::AsyncWriteExt;
 
 use crate::api::ApiError;
 
+/// What a form may add to its files.
+const FORM_OVERHEAD: u64 = 64 << 10;
+
+/// Refuses a request whose own header says that it is longer than is taken, before it has travelled.
+pub(in crate::api) fn refuse_longer(request: &Request, what: &str, limit: u64) -> Result<(), ApiError> {
+    let length = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    match length.is_some_and(|length| length > limit.saturating_add(FORM_OVERHEAD)) {
+        true => Err(ApiError::too_large(what, limit)),
+        false => Ok(()),
+    }
+}
+
 /// A file that is being received. Dropped, it leaves nothing behind: a client that goes away drops the whole request.
-pub(super) struct Receiving {
+pub(in crate::api) struct Receiving {
     part: Part,
     file: File,
     hash: Sha256,
     bytes: u64,
+    what: &'static str,
     limit: u64,
 }
 
 /// A file that was received whole and lies on disk, still under its passing name.
-pub(super) struct Received {
+pub(in crate::api) struct Received {
     part: Part,
     /// Its length.
     pub bytes: u64,
@@ -39,22 +55,35 @@ impl Drop for Part {
 }
 
 impl Receiving {
-    /// Begins a file of at most `limit` bytes. The folder is made if it isn't there.
-    pub async fn begin(path: PathBuf, limit: u64) -> Result<Self, ApiError> {
+    /// Begins a file of at most `limit` bytes, which is `what` to the sender. The folder is made if it isn't there.
+    pub async fn begin(path: PathBuf, what: &'static str, limit: u64) -> Result<Self, ApiError> {
         let parent = path.parent().unwrap_or(Path::new("."));
         fs::create_dir_all(parent).await.map_err(disk)?;
         let file = File::create_new(&path).await.map_err(disk)?;
-        Ok(Self { part: Part(path), file, hash: Sha256::new(), bytes: 0, limit })
+        Ok(Self { part: Part(path), file, hash: Sha256::new(), bytes: 0, what, limit })
     }
 
     /// Takes what came.
     pub async fn write(&mut self, chunk: &[u8]) -> Result<(), ApiError> {
         self.bytes += chunk.len() as u64;
         if self.bytes > self.limit {
-            return Err(ApiError::too_large("the archive", self.limit));
+            return Err(ApiError::too_large(self.what, self.limit));
         }
         self.hash.update(chunk);
         self.file.write_all(chunk).await.map_err(disk)
+    }
+
+    /// Takes a whole body as it comes.
+    pub async fn write_body(&mut self, body: Body) -> Result<(), ApiError> {
+        let mut chunks = body.into_data_stream();
+        let broken = |error: axum::Error| {
+            let detail = format!("the upload broke off ({error}): send it again");
+            ApiError::new(StatusCode::BAD_REQUEST, "incomplete_body", detail)
+        };
+        while let Some(chunk) = chunks.try_next().await.map_err(broken)? {
+            self.write(&chunk).await?;
+        }
+        Ok(())
     }
 
     /// All has come: makes it durable.
@@ -83,7 +112,7 @@ impl Received {
 fn disk(error: io::Error) -> ApiError {
     if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
         tracing::error!(%error, "an upload doesn't fit on the disk");
-        let detail = "the server has no room for this archive: delete datasets that are no longer needed";
+        let detail = "the server has no room for this: delete datasets that are no longer needed";
         return ApiError::new(StatusCode::INSUFFICIENT_STORAGE, "no_space", detail);
     }
     ApiError::internal(error)
@@ -96,14 +125,14 @@ mod tests {
     #[tokio::test]
     async fn what_is_kept_stays_and_what_is_not_goes() {
         let dir = tempfile::tempdir().unwrap();
-        let mut receiving = Receiving::begin(dir.path().join("up/a.part"), 6).await.unwrap();
+        let mut receiving = Receiving::begin(dir.path().join("up/a.part"), "the file", 6).await.unwrap();
         receiving.write(b"abc").await.unwrap();
         let received = receiving.end().await.unwrap();
         assert_eq!(received.sha256, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
         received.keep(&dir.path().join("up/a.archive")).await.unwrap();
         drop(received);
 
-        let mut interrupted = Receiving::begin(dir.path().join("up/b.part"), 6).await.unwrap();
+        let mut interrupted = Receiving::begin(dir.path().join("up/b.part"), "the file", 6).await.unwrap();
         interrupted.write(b"abcdef").await.unwrap();
         assert!(interrupted.write(b"g").await.is_err());
         drop(interrupted);

@@ -2,22 +2,23 @@
 
 use std::path::Path;
 
-use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use futures_util::TryStreamExt;
 use serde::Deserialize;
 use utoipa::IntoParams;
 use uuid::Uuid;
 
 use super::DatasetBody;
-use super::received::{Received, Receiving};
+use super::received::{Received, Receiving, refuse_longer};
 use crate::api::extract::{Binary, FileForm, Json, Query};
 use crate::api::{ApiError, AppState, Problem};
 use crate::dataset::archive;
 use crate::names::Name;
 use crate::store::{Conflict, Dataset, Missing, NewDataset, StoreError};
+
+/// What is uploaded, to its sender.
+const ARCHIVE: &str = "the archive";
 
 /// What to call the data set.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -112,45 +113,22 @@ fn stem(file_name: &str) -> Option<Name> {
 async fn receive(state: &AppState, id: Uuid, mut request: Request) -> Result<(Received, Option<String>), ApiError> {
     let part = state.settings.uploads_dir().join(format!("{id}.part"));
     let limit = state.settings.max_upload_bytes;
-    if let Some(length) = content_length(&request)
-        && length > limit.saturating_add(FORM_OVERHEAD)
-    {
-        return Err(ApiError::too_large("the archive", limit));
-    }
+    refuse_longer(&request, ARCHIVE, limit)?;
     let media_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if media_type.trim_start().to_ascii_lowercase().starts_with("multipart/") {
         // The file itself is counted below.
         DefaultBodyLimit::disable().apply(&mut request);
         return from_form(Multipart::from_request(request, &()).await?, &part, limit).await;
     }
-    let mut receiving = Receiving::begin(part, limit).await?;
-    from_body(request.into_body(), &mut receiving).await?;
+    let mut receiving = Receiving::begin(part, ARCHIVE, limit).await?;
+    receiving.write_body(request.into_body()).await?;
     Ok((receiving.end().await?, None))
-}
-
-/// What a form may add to its file.
-const FORM_OVERHEAD: u64 = 64 << 10;
-
-fn content_length(request: &Request) -> Option<u64> {
-    request.headers().get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
-}
-
-async fn from_body(body: Body, receiving: &mut Receiving) -> Result<(), ApiError> {
-    let mut chunks = body.into_data_stream();
-    let broken = |error: axum::Error| {
-        let detail = format!("the upload broke off ({error}): send it again");
-        ApiError::new(StatusCode::BAD_REQUEST, "incomplete_body", detail)
-    };
-    while let Some(chunk) = chunks.try_next().await.map_err(broken)? {
-        receiving.write(&chunk).await?;
-    }
-    Ok(())
 }
 
 async fn from_form(mut form: Multipart, part: &Path, limit: u64) -> Result<(Received, Option<String>), ApiError> {
     while let Some(mut field) = form.next_field().await? {
         let Some(file_name) = field.file_name().map(str::to_owned) else { continue };
-        let mut receiving = Receiving::begin(part.to_owned(), limit).await?;
+        let mut receiving = Receiving::begin(part.to_owned(), ARCHIVE, limit).await?;
         while let Some(chunk) = field.chunk().await? {
             receiving.write(&chunk).await?;
         }

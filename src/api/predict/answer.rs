@@ -1,9 +1,10 @@
 //! What is answered: each picture's classes, or why there is no answer.
 
 use serde::ser::SerializeMap;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use utoipa::ToSchema;
 
+use super::heat_map;
 use crate::api::ApiError;
 use crate::inference::{Classified, PredictError};
 use crate::names::Name;
@@ -26,16 +27,48 @@ pub(super) struct Answerer {
     pub version: i64,
 }
 
+/// How a heat map is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Explain {
+    /// As numbers.
+    True,
+    /// Not at all.
+    False,
+    /// As a picture.
+    Png,
+}
+
+/// What of an answer is wanted, and how.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct AnswerForm {
+    /// How many classes.
+    pub top_k: usize,
+    /// Least probability of a label.
+    pub threshold: f32,
+    pub calibrated: bool,
+    pub explain: Option<Explain>,
+}
+
 /// What a model says of a picture.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct PicturePrediction {
-    /// The most probable class.
-    label: String,
-    /// Its probability.
+    /// The most probable class; null if its probability is below the threshold asked for.
+    label: Option<String>,
+    /// The most probable class's probability.
     probability: f32,
     /// Each class's probability, the most probable first.
     #[schema(value_type = BTreeMap<String, f32>)]
     probabilities: Ranked,
+    /// How unlike the training pictures it is: the share of the validation pictures that are less so, 0 to 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outlier_score: Option<f32>,
+    /// Where the most probable class shows in what the network saw: rows from the top, 0 to 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    heat_map: Option<Vec<Vec<f32>>>,
+    /// The same as a PNG to lay over what the network saw, as a data URL.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    heat_map_png: Option<String>,
 }
 
 /// Classes and their probabilities, the most probable first, as a JSON object in that order.
@@ -53,16 +86,26 @@ impl Serialize for Ranked {
 }
 
 impl PicturePrediction {
-    pub(super) fn of(classified: &Classified, top_k: usize) -> Result<Self, ApiError> {
-        let ranked: Vec<_> = classified.top(top_k.max(1)).into_iter().map(|(class, p)| (class.to_owned(), p)).collect();
+    pub(super) fn of(classified: &Classified, form: &AnswerForm) -> Result<Self, ApiError> {
+        let top = classified.top(form.top_k.max(1), form.calibrated);
+        let ranked: Vec<_> = top.into_iter().map(|(class, p)| (class.to_owned(), p)).collect();
         let (label, probability) = ranked.first().cloned().ok_or_else(|| ApiError::internal("a model without classes"))?;
-        Ok(Self { label, probability, probabilities: Ranked(ranked) })
+        let map = classified.heat_map.as_ref();
+        let as_png = form.explain == Some(Explain::Png);
+        Ok(Self {
+            label: Some(label).filter(|_| probability >= form.threshold),
+            probability,
+            probabilities: Ranked(ranked),
+            outlier_score: classified.outlier_score,
+            heat_map: map.filter(|_| !as_png).map(|map| map.values.chunks(map.side).map(<[f32]>::to_vec).collect()),
+            heat_map_png: map.filter(|_| as_png).map(heat_map::data_url).transpose().map_err(ApiError::internal)?,
+        })
     }
 }
 
 /// Every picture's answer; or, if any has none, why: a request is answered whole or not at all. Trouble that isn't a
 /// picture's comes first, as sending other pictures wouldn't help.
-pub(super) fn all_or_errors(
+pub(in crate::api) fn all_or_errors(
     results: Vec<Result<Classified, PredictError>>,
     fields: &[String],
 ) -> Result<Vec<Classified>, ApiError> {
@@ -70,7 +113,7 @@ pub(super) fn all_or_errors(
     for (result, field) in results.into_iter().zip(fields) {
         match result {
             Ok(answer) => classified.push(answer),
-            Err(PredictError::Picture(error)) => {
+            Err(error @ (PredictError::Picture(_) | PredictError::Pixels { .. })) => {
                 errors.push(FieldError { field: field.clone(), message: error.to_string() });
             }
             Err(other) => return Err(other.into()),

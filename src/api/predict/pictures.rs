@@ -1,9 +1,9 @@
 //! The pictures of a request, in whichever of the three ways they are sent.
 
 use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Request};
-use axum::http::{StatusCode, header};
-use base64::Engine;
+use axum::http::{HeaderMap, StatusCode, header};
 use base64::prelude::BASE64_STANDARD;
+use base64::{DecodeError, Engine};
 use bytes::Bytes;
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -34,9 +34,7 @@ impl Pictures {
     /// Reads them.
     pub(super) async fn read(mut request: Request, settings: &Settings) -> Result<Self, ApiError> {
         DefaultBodyLimit::max(settings.max_predict_bytes).apply(&mut request);
-        let header = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let media_type = header.and_then(|value| value.split(';').next()).unwrap_or_default().trim().to_ascii_lowercase();
-        let pictures = match media_type.as_str() {
+        let pictures = match media_type(request.headers()).as_str() {
             "multipart/form-data" => Self::from_form(request, settings.max_predict_pictures).await?,
             "application/json" => Self::from_json(request, settings.max_predict_pictures).await?,
             "application/octet-stream" => Self::from_body(request).await?,
@@ -44,7 +42,7 @@ impl Pictures {
             other => return Err(unsupported(other)),
         };
         if pictures.bytes.is_empty() {
-            return Err(ApiError::unprocessable("no_picture", "the request has no picture: send at least one"));
+            return Err(no_picture());
         }
         Ok(pictures)
     }
@@ -85,8 +83,8 @@ impl Pictures {
         let fields: Vec<String> = (0..texts.len()).map(field).collect();
         let (mut bytes, mut errors) = (Vec::with_capacity(texts.len()), Vec::new());
         for (text, field) in texts.iter().zip(&fields) {
-            match BASE64_STANDARD.decode(payload(text)) {
-                Ok(picture) => bytes.push(Bytes::from(picture)),
+            match from_base64(text) {
+                Ok(picture) => bytes.push(picture),
                 Err(error) => errors.push(FieldError { field: field.clone(), message: format!("must be base64: {error}") }),
             }
         }
@@ -95,6 +93,22 @@ impl Pictures {
         }
         Err(ApiError::unprocessable("invalid_field", "some images aren't base64: see errors").with_errors(errors))
     }
+}
+
+/// The media type of a body, without its parameters.
+pub(super) fn media_type(headers: &HeaderMap) -> String {
+    let header = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    header.and_then(|value| value.split(';').next()).unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+/// A request without pictures.
+pub(in crate::api) fn no_picture() -> ApiError {
+    ApiError::unprocessable("no_picture", "the request has no picture: send at least one")
+}
+
+/// A picture out of a text.
+pub(in crate::api) fn from_base64(text: &str) -> Result<Bytes, DecodeError> {
+    BASE64_STANDARD.decode(payload(text)).map(Bytes::from)
 }
 
 /// The base64 of a `data:` URL, which is what a browser makes of a file; any other text is base64 itself.
@@ -112,8 +126,8 @@ fn too_many(most: usize) -> ApiError {
 fn unsupported(found: &str) -> ApiError {
     let found = if found.is_empty() { "no content type".to_owned() } else { format!("{found:?}") };
     let detail = format!(
-        "{found} isn't taken: send a picture as image/jpeg or another image type, files as multipart/form-data, or JSON with \
-         pictures in base64"
+        "{found} isn't taken: send a picture as image/jpeg or another image type, files as multipart/form-data, JSON with \
+         pictures in base64, or an archive as application/zip, application/x-tar, application/gzip or application/zstd"
     );
     ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)
 }

@@ -1,18 +1,31 @@
+use std::time::Duration;
+
 use axum::body::Body;
-use axum::http::header;
+use axum::http::{HeaderMap, header};
 use axum::response::IntoResponse;
 use bytes::Bytes;
+use tokio::time::Instant;
 
-use super::answer::{PicturePrediction, all_or_errors};
+use super::answer::{AnswerForm, Explain, PicturePrediction, all_or_errors};
+use super::form::DEADLINE;
 use super::*;
 use crate::config::Settings;
 use crate::inference::{Classified, PredictError};
+use crate::vision::grad_cam::HeatMap;
 use crate::vision::picture::PictureError;
 
 fn classified() -> Classified {
     let classes = ["ant", "bee", "cat"].map(str::to_owned);
-    Classified { classes: classes.to_vec().into(), probabilities: vec![0.25, 0.5, 0.25] }
+    Classified {
+        classes: classes.to_vec().into(),
+        probabilities: vec![0.25, 0.5, 0.25],
+        raw: vec![0.125, 0.75, 0.125],
+        outlier_score: None,
+        heat_map: None,
+    }
 }
+
+const EVERYTHING: AnswerForm = AnswerForm { top_k: usize::MAX, threshold: 0.0, calibrated: true, explain: None };
 
 async fn read(content_type: &str, body: impl Into<Body>) -> Result<Pictures, ApiError> {
     let settings = Settings { max_predict_bytes: 1000, max_predict_pictures: 2, ..Settings::default() };
@@ -29,13 +42,61 @@ async fn problem(error: ApiError) -> (u16, serde_json::Value) {
 
 #[test]
 fn probabilities_descend_and_ties_keep_the_models_order() {
-    let all = PicturePrediction::of(&classified(), usize::MAX).unwrap();
+    let all = PicturePrediction::of(&classified(), &EVERYTHING).unwrap();
     assert_eq!(
         serde_json::to_string(&all).unwrap(),
         r#"{"label":"bee","probability":0.5,"probabilities":{"bee":0.5,"ant":0.25,"cat":0.25}}"#
     );
-    let one = PicturePrediction::of(&classified(), 1).unwrap();
+    let one = PicturePrediction::of(&classified(), &AnswerForm { top_k: 1, ..EVERYTHING }).unwrap();
     assert_eq!(serde_json::to_value(&one).unwrap()["probabilities"], serde_json::json!({"bee": 0.5}));
+}
+
+#[test]
+fn a_label_below_the_threshold_is_null_and_raw_probabilities_stay_available() {
+    let json = |form: &AnswerForm| serde_json::to_value(PicturePrediction::of(&classified(), form).unwrap()).unwrap();
+    let unsure = json(&AnswerForm { threshold: 0.51, ..EVERYTHING });
+    assert_eq!((&unsure["label"], &unsure["probability"]), (&serde_json::Value::Null, &serde_json::json!(0.5)));
+    assert_eq!(json(&AnswerForm { threshold: 0.5, ..EVERYTHING })["label"], "bee");
+    assert_eq!(json(&AnswerForm { calibrated: false, threshold: 0.75, ..EVERYTHING })["probabilities"]["bee"], 0.75);
+}
+
+#[test]
+fn a_heat_map_comes_as_rows_or_as_a_picture() {
+    let map = HeatMap { side: 2, values: vec![0.0, 1.0, 0.5, 0.0] };
+    let seen = Classified { heat_map: Some(map), outlier_score: Some(0.5), ..classified() };
+    let json = |explain| {
+        let form = AnswerForm { explain: Some(explain), ..EVERYTHING };
+        serde_json::to_value(PicturePrediction::of(&seen, &form).unwrap()).unwrap()
+    };
+    assert_eq!(json(Explain::True)["heat_map"], serde_json::json!([[0.0, 1.0], [0.5, 0.0]]));
+    assert_eq!(json(Explain::True)["outlier_score"], 0.5);
+    let png = json(Explain::Png);
+    assert!(png["heat_map_png"].as_str().unwrap().starts_with("data:image/png;base64,"));
+    assert!(png.get("heat_map").is_none());
+}
+
+#[tokio::test]
+async fn what_an_answer_is_to_be_is_checked() {
+    let query = |text: &str| query_of(text).form();
+    assert_eq!(problem(query("top_k=0").unwrap_err()).await.0, 422);
+    assert_eq!(problem(query("threshold=1.5").unwrap_err()).await.0, 422);
+    assert_eq!(query("explain=false").unwrap().explain, None);
+    assert_eq!(query("explain=png").unwrap().explain, Some(Explain::Png));
+    assert!(query("").unwrap().calibrated);
+    let deadline = |value: &'static str| {
+        let headers = HeaderMap::from_iter([(header::HeaderName::from_static(DEADLINE), value.parse().unwrap())]);
+        call(&headers, &Settings::default(), false)
+    };
+    assert!(deadline("250").unwrap().deadline <= Instant::now() + Duration::from_millis(250));
+    for wrong in ["0", "-1", "soon", "600001"] {
+        assert_eq!(problem(deadline(wrong).unwrap_err()).await.0, 422);
+    }
+}
+
+/// The query of an address.
+fn query_of(text: &str) -> AnswerQuery {
+    let uri: axum::http::Uri = format!("/predict?{text}").parse().unwrap();
+    axum::extract::Query::try_from_uri(&uri).unwrap().0
 }
 
 #[tokio::test]

@@ -2,10 +2,12 @@
 
 mod datasets;
 mod jobs;
+mod large;
 mod models;
 mod server;
 mod service;
 mod sweeps;
+mod v2;
 
 use std::sync::Arc;
 use std::time::Duration;

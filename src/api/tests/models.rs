@@ -13,12 +13,12 @@ use crate::vision::precision::Precision;
 pub(super) fn report(classes: &[String]) -> Report {
     let phases = vec![PhaseReport::new(PhaseName::WarmUp, 1, classes, [(0, 0), (1, 1)])];
     let split = SplitSummary { train: 2, validation: 2, test: 0, seed: 42 };
-    Report { classes: classes.to_vec(), phases, test: None, split, predictions: Vec::new() }
+    Report { classes: classes.to_vec(), phases, test: None, split, calibration: None, predictions: Vec::new() }
 }
 
 impl Api {
     /// Publishes the next version of `flowers`; the job's id.
-    async fn publish(&self) -> String {
+    pub(super) async fn publish(&self) -> String {
         let store = &self.state.store;
         let dataset = store.dataset("d").await.unwrap().id;
         let id = queued_job(store, dataset).await;

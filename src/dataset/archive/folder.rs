@@ -64,7 +64,7 @@ fn list(source: &Path, meter: &Meter<'_>) -> Result<Vec<Found>, DatasetError> {
 /// One file; `None` when nobody meant to send it.
 fn one(found: &Found, relative: &Path, meter: &Rc<Meter<'_>>) -> Result<Option<Entry>, DatasetError> {
     let limits = meter.limits;
-    let (path, class) = match named(relative.as_os_str().as_bytes(), limits) {
+    let (path, class) = match named(relative.as_os_str().as_bytes(), meter) {
         Named::Candidate { path, class } => (path, class),
         Named::Done(entry) => return Ok(Some(entry)),
         Named::Skip => return Ok(None),

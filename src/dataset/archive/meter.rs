@@ -5,11 +5,13 @@ use std::io::{self, Read};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::dataset::paths::Layout;
 use crate::dataset::{DatasetError, DatasetLimits};
 
 /// The counts of one reading, shared by the readers that are stacked on one another.
 pub(super) struct Meter<'a> {
     pub(super) limits: &'a DatasetLimits,
+    pub(super) layout: Layout,
     stop: &'a AtomicBool,
     /// The archive's own size in bytes; `None` for a folder, which doesn't expand.
     archive_bytes: Option<u64>,
@@ -23,9 +25,10 @@ pub(super) struct Meter<'a> {
 }
 
 impl<'a> Meter<'a> {
-    pub(super) fn new(limits: &'a DatasetLimits, stop: &'a AtomicBool, archive_bytes: Option<u64>) -> Rc<Self> {
+    pub(super) fn new(limits: &'a DatasetLimits, layout: Layout, stop: &'a AtomicBool, archive_bytes: Option<u64>) -> Rc<Self> {
         Rc::new(Self {
             limits,
+            layout,
             stop,
             archive_bytes,
             entries: Cell::new(0),

@@ -18,7 +18,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use super::paths::{self, Verdict};
+use super::paths::{self, Layout, Verdict};
 use super::{DatasetError, DatasetLimits, Rejected};
 use meter::Meter;
 
@@ -68,7 +68,7 @@ pub enum Entry {
     File {
         /// Its path in the source, components joined by `/`.
         path: String,
-        /// Its class: the name of the folder that directly contains it.
+        /// Its class: the name of the folder that directly contains it; empty out of [`read_pictures`].
         class: String,
         /// Its content, whole; at most [`crate::vision::picture::PictureLimits::max_bytes`].
         bytes: Vec<u8>,
@@ -133,7 +133,7 @@ pub fn check(source: &Path, limits: &DatasetLimits) -> Result<ArchiveKind, Datas
     let kind = detect(source)?;
     let bytes = archive_bytes(source, kind, limits)?;
     let never = AtomicBool::new(false);
-    let meter = Meter::new(limits, &never, bytes);
+    let meter = Meter::new(limits, Layout::Any, &never, bytes);
     match kind {
         ArchiveKind::Folder => folder::check(source, &meter)?,
         ArchiveKind::Zip => zip::check(source, &meter)?,
@@ -154,8 +154,31 @@ pub fn read_entries(
     stop: &AtomicBool,
     visit: &mut Visit<'_>,
 ) -> Result<(), DatasetError> {
+    read(source, limits, Layout::Classes, stop, visit)
+}
+
+/// As [`read_entries`], for pictures without classes: they may lie in any folder or none.
+///
+/// # Errors
+/// As there.
+pub fn read_pictures(
+    source: &Path,
+    limits: &DatasetLimits,
+    stop: &AtomicBool,
+    visit: &mut Visit<'_>,
+) -> Result<(), DatasetError> {
+    read(source, limits, Layout::Any, stop, visit)
+}
+
+fn read(
+    source: &Path,
+    limits: &DatasetLimits,
+    layout: Layout,
+    stop: &AtomicBool,
+    visit: &mut Visit<'_>,
+) -> Result<(), DatasetError> {
     let kind = detect(source)?;
-    let meter = Meter::new(limits, stop, archive_bytes(source, kind, limits)?);
+    let meter = Meter::new(limits, layout, stop, archive_bytes(source, kind, limits)?);
     match kind {
         ArchiveKind::Folder => folder::read(source, &meter, visit),
         ArchiveKind::Zip => zip::read(source, &meter, visit),
@@ -185,9 +208,10 @@ enum Named {
 }
 
 /// Judges a name whose bytes may be anything.
-fn named(raw: &[u8], limits: &DatasetLimits) -> Named {
+fn named(raw: &[u8], meter: &Meter<'_>) -> Named {
+    let limits = meter.limits;
     match std::str::from_utf8(raw) {
-        Ok(name) => match paths::judge(name, limits.max_path_bytes) {
+        Ok(name) => match paths::judge(name, limits.max_path_bytes, meter.layout) {
             Verdict::Candidate { path, class } => Named::Candidate { path, class },
             Verdict::Junk => Named::Skip,
             Verdict::Rejected(reason) => Named::Done(rejected(name, reason, limits)),

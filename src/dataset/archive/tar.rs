@@ -122,7 +122,7 @@ fn one(entry: &mut tar::Entry<'_, Reader<'_>>, kind: ArchiveKind, meter: &Meter<
     if kind_of_entry.is_dir() || kind_of_entry.is_pax_global_extensions() {
         return Ok(None);
     }
-    let (path, class) = match named(&entry.path_bytes(), limits) {
+    let (path, class) = match named(&entry.path_bytes(), meter) {
         Named::Candidate { path, class } => (path, class),
         Named::Done(entry) => return Ok(Some(entry)),
         Named::Skip => return Ok(None),

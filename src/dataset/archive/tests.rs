@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use zip::unstable::write::FileOptionsExt;
 use zip::write::SimpleFileOptions;
 
-use super::{ArchiveKind, Entry, check, read_entries};
+use super::{ArchiveKind, Entry, check, read_entries, read_pictures};
 use crate::dataset::testing::{Files, gzip, header, laid_out, saved, tar as tar_of, zip as zip_of, zstd};
 use crate::dataset::{DatasetError, DatasetLimits};
 
@@ -54,6 +54,21 @@ fn only_rejection(bytes: &[u8]) -> String {
 
 fn code(result: Result<Vec<Entry>, DatasetError>) -> &'static str {
     result.unwrap_err().code()
+}
+
+#[test]
+fn pictures_without_classes_may_lie_anywhere() {
+    let files = [("1.png", b"a".to_vec()), (".hidden", b"b".to_vec()), ("x/y/2.png", b"c".to_vec())];
+    for bytes in [zip_of(&files), tar_of(&files), gzip(&tar_of(&files))] {
+        let (folder, mut entries) = (folder(), Vec::new());
+        let source = saved(folder.path(), &bytes);
+        read_pictures(&source, &DatasetLimits::default(), &AtomicBool::new(false), &mut |entry, _| {
+            entries.push(entry);
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+        assert_eq!(entries, [file("1.png", "", b"a"), file("x/y/2.png", "", b"c")]);
+    }
 }
 
 fn mixed() -> Vec<(&'static str, Vec<u8>)> {

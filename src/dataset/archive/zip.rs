@@ -70,7 +70,7 @@ fn one(entry: ZipFileEntry<'_>, body: &mut BufReader<File>, meter: &Rc<Meter<'_>
         return Ok(None);
     }
     let name = name_of(&entry);
-    let (path, class) = match named(&name, limits) {
+    let (path, class) = match named(&name, meter) {
         Named::Candidate { path, class } => (path, class),
         Named::Done(entry) => return Ok(Some(entry)),
         Named::Skip => return Ok(None),

@@ -1,0 +1,129 @@
+//! The thread that brings models into memory, so that no running batch waits for a disk.
+
+use std::collections::HashSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use tch::Device;
+
+use super::engine::Event;
+use super::{ModelRef, PredictError};
+use crate::artifact::{self, Manifest};
+use crate::training::{outliers_from_tensors, tail_from_tensors};
+use crate::vision::backbone::Backbone;
+use crate::vision::device;
+use crate::vision::int8::Profile;
+use crate::vision::outliers::Outliers;
+use crate::vision::precision::Precision;
+use crate::vision::tail::Tail;
+use crate::vision::weights::BodyWeights;
+
+/// A model to load.
+pub type Order = (ModelRef, Arc<Manifest>);
+
+/// A model's own layers, ready to answer.
+#[derive(Debug)]
+pub struct Served {
+    pub tail: Tail,
+    pub outliers: Option<Outliers>,
+    pub bytes: usize,
+}
+
+/// A model that came, and the backbone in its precision if nobody had asked for that before.
+#[derive(Debug)]
+pub struct Loaded {
+    pub served: Served,
+    pub backbone: Option<Backbone>,
+}
+
+/// What the loader knows of the machine.
+#[derive(Debug)]
+pub struct Loader {
+    backbone: PathBuf,
+    device: Device,
+    /// SHA-256 of the body.
+    body_sha256: String,
+    /// Names its 8-bit scales, if it has any.
+    scales: Option<&'static str>,
+    /// What the engine has a backbone for.
+    prepared: HashSet<Precision>,
+}
+
+impl Loader {
+    /// A loader beside an engine that has `body` in `precision`.
+    pub fn new(path: &Path, body: &BodyWeights, precision: Precision, device: Device) -> Self {
+        Self {
+            backbone: path.to_owned(),
+            device,
+            body_sha256: body.sha256(),
+            scales: Profile::of(body).map(|profile| profile.id()),
+            prepared: HashSet::from([precision]),
+        }
+    }
+
+    /// Loads what is ordered on a thread of its own, until nobody can order any more.
+    ///
+    /// # Errors
+    /// The operating system refuses a thread.
+    pub fn start(mut self, events: Sender<Event>) -> std::io::Result<Sender<Order>> {
+        let (orders, ordered): (Sender<Order>, Receiver<Order>) = channel();
+        std::thread::Builder::new().name("loader".to_owned()).spawn(move || {
+            // One core: the others belong to the batch that is being computed.
+            device::set_threads(Some(1));
+            for (model, manifest) in ordered {
+                // libtorch reports some failures by panicking through its binding: one model fails, the loader goes on.
+                let loaded = catch_unwind(AssertUnwindSafe(|| self.load(&model, &manifest)));
+                let loaded = loaded.unwrap_or(Err(PredictError::Unavailable));
+                give_memory_back();
+                if events.send(Event::Loaded(model, loaded)).is_err() {
+                    break;
+                }
+            }
+        })?;
+        Ok(orders)
+    }
+
+    fn load(&mut self, model: &ModelRef, manifest: &Manifest) -> Result<Box<Loaded>, PredictError> {
+        let unusable = |reason: String| PredictError::Model(format!("{} version {}: {reason}", model.name, model.version));
+        if manifest.backbone.sha256 != self.body_sha256 {
+            return Err(unusable(format!("it was trained on the backbone {}, which isn't the one here", manifest.backbone.id)));
+        }
+        let scales = manifest.backbone.scales.as_deref();
+        if manifest.precision.is_int8() && scales != Some(self.scales.unwrap_or_default()) {
+            return Err(unusable(format!("its 8-bit scales are {scales:?} and this version's {:?}", self.scales)));
+        }
+        let tensors = artifact::tensors(&model.dir, manifest).map_err(|error| unusable(error.to_string()))?;
+        let outliers = outliers_from_tensors(&tensors, manifest.classes.len()).map_err(unusable)?;
+        let tail = tail_from_tensors(tensors, manifest.unfreeze_from, self.device).map_err(unusable)?;
+        if tail.head.classes() != manifest.classes.len() {
+            return Err(unusable(format!("{} logits for {} classes", tail.head.classes(), manifest.classes.len())));
+        }
+        let tail = tail.prepared(manifest.precision).map_err(super::broken)?;
+        let backbone = self.backbone(manifest.precision)?;
+        let bytes = tail.bytes();
+        Ok(Box::new(Loaded { served: Served { tail, outliers, bytes }, backbone }))
+    }
+
+    /// The backbone in `precision`, the first time that it is asked for.
+    fn backbone(&mut self, precision: Precision) -> Result<Option<Backbone>, PredictError> {
+        if self.prepared.contains(&precision) {
+            return Ok(None);
+        }
+        let body = BodyWeights::load(&self.backbone).map_err(|error| PredictError::Model(error.to_string()))?;
+        let backbone = Backbone::new(&body, precision, self.device).map_err(super::broken)?;
+        self.prepared.insert(precision);
+        Ok(Some(backbone))
+    }
+}
+
+/// Reading a model takes several times what stays of it. glibc keeps what was freed between what stays: 46 MB a model instead of
+/// 27, measured with 50 of them.
+fn give_memory_back() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: it takes no pointer, touches free memory only, and is safe to call from any thread (malloc_trim(3)).
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
