@@ -49,6 +49,7 @@ pub(super) fn entries(manifest: &Manifest, pixels: PixelConvention) -> Vec<Entry
         ("preprocessing", json!(manifest.preprocessing).to_string()),
         ("pixels", pixels.as_str().to_owned()),
         ("precision", manifest.precision.as_str().to_owned()),
+        ("temperature", manifest.temperature.to_string()),
         ("test_time_flip", manifest.recipe.test_time_flip.to_string()),
         ("dataset", manifest.dataset.name.clone()),
         ("backbone", backbone.id.clone()),

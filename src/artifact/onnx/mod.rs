@@ -68,6 +68,7 @@ fn model(
         precision: manifest.precision,
         profile,
         flip: manifest.recipe.test_time_flip,
+        temperature: manifest.temperature,
         classes: manifest.classes.len(),
     };
     let mut builder = Builder::default();

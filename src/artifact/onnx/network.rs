@@ -18,13 +18,12 @@ pub(super) const PICTURES: &str = "pictures";
 /// Name of the graph's output, f32 `[N, classes]`.
 pub(super) const PROBABILITIES: &str = "probabilities";
 
-/// Whether the head's hidden layer computes in the learning layers' arithmetic, as the convolutions do. While serving has the
-/// whole head in f32, this must be false; the output layer is in f32 either way.
-const HIDDEN_LAYER_IN_LEARNING_ARITHMETIC: bool = false;
-
 /// Numbers that 0 to 255 are clipped to, by name.
 const BOTTOM: &str = "activations.min";
 const TOP: &str = "activations.max";
+
+/// More than any sum of 512 · 9 products of a step up to 255 and a weight up to 127.
+const LARGEST_SUM: f32 = 268_435_456.0;
 
 /// What a graph is made from.
 pub(super) struct Network<'a> {
@@ -35,6 +34,8 @@ pub(super) struct Network<'a> {
     pub(super) profile: Option<Profile>,
     /// Whether the answer is the mean over the picture and its mirror image.
     pub(super) flip: bool,
+    /// What the logarithms of the probabilities are divided by.
+    pub(super) temperature: f64,
     pub(super) classes: usize,
 }
 
@@ -54,7 +55,8 @@ impl Network<'_> {
             };
         }
         if let Some(profile) = self.profile.filter(|_| frozen > 0) {
-            let scale = b.floats("handed_over.scale", &[], &[profile.scale(frozen) as f32]);
+            // libtorch rounds the factor to the activations' arithmetic too.
+            let scale = self.constant(b, "handed_over.scale", &[], &[profile.scale(frozen) as f32]);
             x = b.node("Mul", "handed_over", &[&x, &scale], vec![]);
             x = self.rounded(b, x);
         }
@@ -115,39 +117,47 @@ impl Network<'_> {
         self.rounded(b, x)
     }
 
-    /// Logits, probabilities and the mean over the views.
+    /// From features to probabilities; of two views, their mean; at the temperature of serving.
     fn head(&self, b: &mut Builder, x: &str) {
         let x = b.node("Transpose", "channels_last", &[x], vec![ints("perm", &[0, 2, 3, 1])]);
         let x = b.node("Flatten", "features", &[&x], vec![int("axis", 1)]);
-        let scale = b.floats("head.feature_scale", &[], &[self.learnt.feature_scale]);
-        let x = b.node("Mul", "features/scaled", &[&x, &scale], vec![]);
-        let x = self.hidden(b, x);
-        let x = b.node("Relu", "head.hidden/relu", &[&x], vec![]);
+        let x = self.hidden(b, &x);
         let output = self.learnt.output;
         let weight = b.floats("head.output.weight", &[self.classes, output.weight.len() / self.classes], output.weight);
         let bias = b.floats("head.output.bias", &[self.classes], output.bias);
-        let logits = b.node("Gemm", "logits", &[&x, &weight, &bias], vec![int("transB", 1)]);
-        if !self.flip {
-            b.node("Softmax", PROBABILITIES, &[&logits], vec![int("axis", 1)]);
-            return;
+        let mut x = b.node("Gemm", "logits", &[&x, &weight, &bias], vec![int("transB", 1)]);
+        if self.flip {
+            let of_views = b.node("Softmax", "of_views", &[&x], vec![int("axis", 1)]);
+            let shape = b.integers("views.shape", &[2, -1, self.classes as i64]);
+            let by_view = b.node("Reshape", "by_view", &[&of_views, &shape], vec![]);
+            let views = b.integers("views.axis", &[0]);
+            x = b.node("ReduceMean", "mean_of_views", &[&by_view, &views], vec![int("keepdims", 0)]);
+            let least = b.floats("probabilities.min", &[], &[f32::MIN_POSITIVE]);
+            x = b.node("Max", "above_zero", &[&x, &least], vec![]);
+            x = b.node("Log", "logarithms", &[&x], vec![]);
         }
-        let of_views = b.node("Softmax", "of_views", &[&logits], vec![int("axis", 1)]);
-        let shape = b.integers("views.shape", &[2, -1, self.classes as i64]);
-        let by_view = b.node("Reshape", "by_view", &[&of_views, &shape], vec![]);
-        let views = b.integers("views.axis", &[0]);
-        b.node("ReduceMean", PROBABILITIES, &[&by_view, &views], vec![int("keepdims", 0)]);
+        let temperature = b.floats("temperature", &[], &[self.temperature as f32]);
+        let x = b.node("Div", "tempered", &[&x, &temperature], vec![]);
+        b.node("Softmax", PROBABILITIES, &[&x], vec![int("axis", 1)]);
     }
 
-    /// The hidden layer, before its ReLU.
-    fn hidden(&self, b: &mut Builder, x: String) -> String {
+    /// The hidden layer and its ReLU, as `vision::tail` has them: in bf16, the scale and the bias come after the product.
+    fn hidden(&self, b: &mut Builder, x: &str) -> String {
         let Layer { weight, bias } = self.learnt.hidden;
-        let (name, shape) = ("head.hidden.weight", [bias.len(), weight.len() / bias.len().max(1)]);
-        let follows = HIDDEN_LAYER_IN_LEARNING_ARITHMETIC;
-        let x = if follows { self.rounded(b, x) } else { x };
-        let weight = if follows { self.constant(b, name, &shape, weight) } else { b.floats(name, &shape, weight) };
+        let weight = self.constant(b, "head.hidden.weight", &[bias.len(), weight.len() / bias.len().max(1)], weight);
         let bias = b.floats("head.hidden.bias", &[bias.len()], bias);
-        let x = b.node("Gemm", "head.hidden", &[&x, &weight, &bias], vec![int("transB", 1)]);
-        if follows { self.rounded(b, x) } else { x }
+        let scale = b.floats("head.feature_scale", &[], &[self.learnt.feature_scale]);
+        let across = vec![int("transB", 1)];
+        let x = if self.precision.learning() == Precision::Bf16 {
+            let products = b.node("Gemm", "head.hidden/products", &[x, &weight], across);
+            let products = self.rounded(b, products);
+            let x = b.node("Mul", "head.hidden/scaled", &[&products, &scale], vec![]);
+            b.node("Add", "head.hidden", &[&x, &bias], vec![])
+        } else {
+            let x = b.node("Mul", "features/scaled", &[x, &scale], vec![]);
+            b.node("Gemm", "head.hidden", &[&x, &weight, &bias], across)
+        };
+        b.node("Relu", "head.hidden/relu", &[&x], vec![])
     }
 
     /// Rounds what the learning layers' arithmetic would round.
@@ -168,24 +178,29 @@ impl Network<'_> {
     }
 }
 
-/// A frozen convolution on whole numbers from 0 to 255, to such numbers: sums, pooled; then one division and one addition take
-/// them to steps of the output, which are clipped (0 is the ReLU) and rounded half to even, as oneDNN does.
+/// A frozen convolution on whole numbers from 0 to 255, to such numbers, in oneDNN's order: sums, pooled, in units of
+/// activations, with the bias, in steps of the output, clipped (0 is the ReLU) and rounded half to even.
 ///
-/// A division, because ONNX Runtime would multiply a factor into the kernel, whose numbers then were no longer whole.
+/// No sum reaches the first clip. It stands there because ONNX Runtime would otherwise multiply the factor that follows into
+/// the kernel, whose numbers then were no longer whole.
 fn eight_bit(b: &mut Builder, x: &str, layer: &ConvWeights, [x_scale, out_scale]: [f64; 2]) -> String {
     let spec = &layer.spec;
     let named = |part: &str| format!("{}{part}", spec.name);
     let KernelSteps { steps, scales } = KernelSteps::of(layer);
     let weight = b.steps(&named(".weight"), &spec.weight_shape(), &steps);
     let sums = b.node("Conv", spec.name, &[x, &weight], convolving());
+    let least = b.floats(&named(".sums_min"), &[], &[-LARGEST_SUM]);
+    let most = b.floats(&named(".sums_max"), &[], &[LARGEST_SUM]);
+    let sums = b.node("Clip", &named("/sums"), &[&sums, &least, &most], vec![]);
     let sums = pooled(b, sums, spec);
     let channels = [1, spec.outputs, 1, 1];
-    let per_step: Vec<f32> = scales.iter().map(|&scale| (out_scale / (x_scale * f64::from(scale))) as f32).collect();
-    let per_step = b.floats(&named(".sums_per_step"), &channels, &per_step);
-    let bias: Vec<f32> = layer.bias.iter().map(|&bias| (f64::from(bias) / out_scale) as f32).collect();
-    let bias = b.floats(&named(".bias_in_steps"), &channels, &bias);
-    let x = b.node("Div", &named("/divided"), &[&sums, &per_step], vec![]);
+    let factors: Vec<f32> = scales.iter().map(|&scale| x_scale as f32 * scale).collect();
+    let factors = b.floats(&named(".factors"), &channels, &factors);
+    let bias = b.floats(&named(".bias"), &channels, &layer.bias);
+    let per_unit = b.floats(&named(".steps_per_unit"), &[], &[1.0 / out_scale as f32]);
+    let x = b.node("Mul", &named("/scaled"), &[&sums, &factors], vec![]);
     let x = b.node("Add", &named("/shifted"), &[&x, &bias], vec![]);
+    let x = b.node("Mul", &named("/in_steps"), &[&x, &per_unit], vec![]);
     let x = b.node("Clip", &named("/clipped"), &[&x, BOTTOM, TOP], vec![]);
     b.node("Round", &named("/steps"), &[&x], vec![])
 }
