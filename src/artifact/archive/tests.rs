@@ -67,7 +67,7 @@ fn what_was_archived_is_published_elsewhere() {
     unpacked.publish(&dest, "trees", 2).unwrap();
     let published = manifest(&dest).unwrap();
     assert_eq!((published.model.as_str(), published.version, &published.files), ("trees", 2, &original.files));
-    assert_eq!(tensors(&dest, &published).unwrap(), tensors(&here, &original).unwrap());
+    assert_eq!(fs::read(dest.join(WEIGHTS)).unwrap(), fs::read(here.join(WEIGHTS)).unwrap());
     assert!(report(&dest, &published).is_ok() && !dest.join("abandoned").exists());
     assert_eq!(fs::read_dir(&there).unwrap().count(), 1, "nothing is left beside it");
 }
