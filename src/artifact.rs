@@ -7,6 +7,9 @@
 //! ```
 //! The frozen layers are not in it: they are the backbone's, named by the SHA-256 of its tensors.
 
+pub mod archive;
+pub mod fit;
+pub mod onnx;
 mod publish;
 mod republish;
 #[cfg(test)]

@@ -24,6 +24,8 @@ enum Command {
     Train(Box<cli::train::TrainArgs>),
     /// Classify pictures with a trained model, without a server
     Predict(Box<cli::predict::PredictArgs>),
+    /// Models from other machines
+    Models(cli::models::ModelsArgs),
     /// The ImageNet weights of the backbone
     Weights(cli::weights::WeightsArgs),
 }
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
         Command::Worker(args) => cli::serve::worker(args),
         Command::Train(args) => cli::train::run(*args),
         Command::Predict(args) => cli::predict::run(*args),
+        Command::Models(args) => cli::models::run(args),
         Command::Weights(args) => cli::weights::run(args),
     };
     match result {

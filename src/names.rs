@@ -2,9 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Longest name.
-const MAX_LEN: usize = 64;
-
 /// A dataset's, model's or alias's name: 1 to 64 of `a-z A-Z 0-9 - _ .`, beginning with a letter or digit.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -12,10 +9,13 @@ pub struct Name(String);
 
 /// A name that can't be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("must be 1 to {MAX_LEN} letters, digits, '-', '_' or '.', beginning with a letter or digit")]
+#[error("must be 1 to {} letters, digits, '-', '_' or '.', beginning with a letter or digit", Name::MAX_LEN)]
 pub struct InvalidName;
 
 impl Name {
+    /// Longest name, in characters.
+    pub const MAX_LEN: usize = 64;
+
     /// The name.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -29,7 +29,7 @@ impl TryFrom<String> for Name {
     fn try_from(name: String) -> Result<Self, InvalidName> {
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         let begins = name.chars().next().is_some_and(|c| c.is_ascii_alphanumeric());
-        if begins && name.len() <= MAX_LEN && name.chars().all(allowed) { Ok(Self(name)) } else { Err(InvalidName) }
+        if begins && name.len() <= Self::MAX_LEN && name.chars().all(allowed) { Ok(Self(name)) } else { Err(InvalidName) }
     }
 }
 

@@ -2,6 +2,7 @@
 //! file only merges them.
 
 mod datasets;
+mod download;
 mod error;
 mod extract;
 mod health;
@@ -119,6 +120,7 @@ fn resources() -> OpenApiRouter<AppState> {
         .merge(sweeps::router())
         .merge(models::router())
         .merge(reports::router())
+        .merge(download::router())
         .merge(predict::router())
         .merge(v2::router())
         .merge(health::router())

@@ -38,10 +38,16 @@ impl Settings {
         self.uploads_dir().join(format!("{id}.archive"))
     }
 
+    /// The published versions' artifacts.
+    #[must_use]
+    pub fn models_dir(&self) -> PathBuf {
+        self.data_dir.join("models")
+    }
+
     /// A published version's artifact.
     #[must_use]
     pub fn model_dir(&self, name: &Name, version: i64) -> PathBuf {
-        self.data_dir.join("models").join(name.as_str()).join(version.to_string())
+        self.models_dir().join(name.as_str()).join(version.to_string())
     }
 
     /// The artifacts of sweeps' trials.

@@ -1,9 +1,12 @@
-//! Jobs: the worker that runs them, and the supervisor that keeps workers alive. Their states are the store's.
+//! Jobs: the worker that runs them, and the supervisor that keeps workers alive. Their states are the store's. What a job would
+//! publish may also come from elsewhere: `import`.
 
 mod execute;
 pub mod health;
+pub mod import;
 mod supervisor;
 pub mod worker;
 
 pub use health::WorkerHealth;
+pub use import::import;
 pub use supervisor::Supervisor;

@@ -33,7 +33,7 @@ pub use events::Event;
 pub use jobs::{
     Claim, DatasetName, Failure, Heartbeat, Job, JobFilter, NewJob, Published, Reserved, StateEvent, Trial, TrialResult,
 };
-pub use models::{Model, ModelSummary, ModelVersion, Want};
+pub use models::{ImportedVersion, Model, ModelSummary, ModelVersion, Want};
 pub use state::{EventKind, JobState};
 pub use sweeps::{NewSweep, Sweep, SweepState, TrialCounts};
 

@@ -1,4 +1,7 @@
-//! Models: their versions, published by jobs, and the aliases that point at them.
+//! Models: their versions, published by jobs or brought from elsewhere, and the aliases that point at them.
+
+mod enter;
+mod import;
 
 use std::collections::BTreeMap;
 
@@ -6,11 +9,13 @@ use chrono::{DateTime, Utc};
 use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
-use super::jobs::{DatasetName, Job, Published};
-use super::rows::{self, Cells};
-use super::{Missing, Page, Store, StoreError, Tx, now};
+use super::jobs::DatasetName;
+use super::rows::Cells;
+use super::{Missing, Page, Store, StoreError};
 use crate::names::Name;
 use crate::vision::precision::Precision;
+pub(super) use enter::{Owner, insert_version};
+pub use import::ImportedVersion;
 
 /// The alias that names a model's default version; without it, the newest is.
 pub const PRODUCTION: &str = "production";
@@ -22,7 +27,7 @@ pub struct ModelVersion {
     pub model: Name,
     /// The version, 1 and up.
     pub version: i64,
-    /// The job that published it.
+    /// The job that published it; none for one from elsewhere.
     pub job: Option<Uuid>,
     /// What it was trained on.
     pub dataset: DatasetName,
@@ -224,33 +229,6 @@ impl Store {
         }
         Ok(tx.commit().await?)
     }
-}
-
-/// Enters the version that a job published, and its model if this is the first.
-pub(super) async fn insert_version(tx: &mut Tx, job: &Job, published: &Published) -> Result<(), StoreError> {
-    let now = now();
-    sqlx::query("insert into models (name, created_at) values ($1, $2) on conflict (name) do nothing")
-        .bind(job.model.as_str())
-        .bind(now)
-        .execute(&mut **tx)
-        .await?;
-    sqlx::query(
-        "insert into model_versions
-         (model, version, job_id, dataset_id, dataset_name, accuracy, precision, classes, created_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-    )
-    .bind(job.model.as_str())
-    .bind(published.version)
-    .bind(job.id.to_string())
-    .bind(job.dataset.id.to_string())
-    .bind(job.dataset.name.as_str())
-    .bind(published.accuracy)
-    .bind(rows::name(&published.precision)?)
-    .bind(i64::from(published.classes))
-    .bind(now)
-    .execute(&mut **tx)
-    .await?;
-    Ok(())
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use super::device;
 use super::int8::{Int8Layers, Profile};
 use super::layers::CONVS;
 use super::precision::Precision;
-use super::weights::{BodyWeights, PixelConvention};
+use super::weights::{BodyWeights, Normalisation, PixelConvention};
 
 /// All 13 convolutions with fixed weights, on one device.
 #[derive(Debug)]
@@ -146,17 +146,7 @@ impl Backbone {
 impl Pixels {
     fn new(convention: PixelConvention, device: Device) -> Result<Self, TchError> {
         let tensor = |values: [f32; 3]| Tensor::f_from_slice(&values)?.f_to_device(device);
-        match convention {
-            // Oxford's own weights: BGR, 0 to 255, the training set's mean subtracted, no division.
-            PixelConvention::CaffeBgr => {
-                Ok(Self { reversed: true, mean: tensor([103.939, 116.779, 123.68])?, scale: tensor([1.0; 3])? })
-            }
-            // torchvision's: RGB, 0 to 1, ImageNet's mean and standard deviation; here in units of 0 to 255.
-            PixelConvention::TorchRgb => Ok(Self {
-                reversed: false,
-                mean: tensor([0.485, 0.456, 0.406].map(|mean| mean * 255.0))?,
-                scale: tensor([0.229, 0.224, 0.225].map(|deviation| 1.0 / (deviation * 255.0)))?,
-            }),
-        }
+        let Normalisation { reversed, mean, scale } = convention.normalisation();
+        Ok(Self { reversed, mean: tensor(mean)?, scale: tensor(scale)? })
     }
 }

@@ -58,12 +58,17 @@ impl Preprocessing {
             Resize::Squash => Region::around(picture, [width / 2.0, height / 2.0], [width, height]),
             Resize::Crop => {
                 // Scaling and then cutting is cutting and then scaling; so there is one resampling.
-                let scaled_side = (self.input_size * 256 + 112) / 224;
-                let side = width.min(height) * f64::from(self.input_size) / f64::from(scaled_side);
+                let side = width.min(height) * f64::from(self.input_size) / f64::from(self.scaled_side());
                 Region::around(picture, [width / 2.0, height / 2.0], [side; 2])
             }
         };
         resample(picture, &region, self.input_size, self.input_size)
+    }
+
+    /// What [`Resize::Crop`] scales the shorter side to, in pixels.
+    #[must_use]
+    pub const fn scaled_side(&self) -> u32 {
+        (self.input_size * 256 + 112) / 224
     }
 
     /// A stable text for what [`Preprocessing::render`] does, for keys of caches: it changes when a pixel would. The last

@@ -5,6 +5,7 @@ mod answer;
 mod backbone;
 mod cli;
 mod datasets;
+mod download;
 mod jobs;
 mod large;
 mod models;

@@ -110,3 +110,35 @@ async fn without_an_engine_the_answer_is_to_come_back() {
     assert_eq!(answer.problem(), (503, "engine_unavailable".to_owned()));
     assert!(answer.headers.contains_key(header::RETRY_AFTER));
 }
+
+#[tokio::test]
+async fn versions_can_be_downloaded() {
+    let api = Api::new().await;
+    api.dataset("d").await;
+    api.publish().await;
+    let uri = "/v1/models/flowers/versions/1/download";
+    let dir = api.state.settings.model_dir(&"flowers".parse().unwrap(), 1);
+    let weights = api.get(&format!("{uri}?format=safetensors")).await;
+    assert_eq!(
+        (weights.status.as_u16(), &weights.body[..]),
+        (200, &std::fs::read(dir.join("weights.safetensors")).unwrap()[..])
+    );
+    assert_eq!(weights.headers[header::CONTENT_DISPOSITION], "attachment; filename=\"flowers-1.safetensors\"");
+    let manifest = api.get("/v1/models/flowers/versions/1").await.json()["manifest"].clone();
+    let etag = format!("\"{}\"", manifest["files"]["weights.safetensors"].as_str().unwrap());
+    assert_eq!(weights.headers[header::ETAG], etag);
+
+    let archive = api.get(uri).await;
+    assert_eq!(archive.headers[header::CONTENT_TYPE], "application/x-tar");
+    assert_eq!(archive.headers[header::CONTENT_LENGTH], archive.body.len().to_string());
+    let mut tar = tar::Archive::new(&archive.body[..]);
+    let entries = tar.entries().unwrap().map(|entry| entry.unwrap().path().unwrap().display().to_string());
+    assert_eq!(entries.collect::<Vec<_>>(), ["manifest.json", "weights.safetensors", "report.json"]);
+    for (uri, answer) in [(format!("{uri}?format=safetensors"), &weights), (uri.to_owned(), &archive)] {
+        let known = Request::get(uri).header(header::IF_NONE_MATCH, &answer.headers[header::ETAG]);
+        let again = api.send(known.body(Body::empty()).unwrap()).await;
+        assert_eq!((again.status.as_u16(), again.body.len()), (304, 0));
+    }
+    assert_eq!(api.get("/v1/models/flowers/versions/2/download").await.problem(), (404, "version_not_found".to_owned()));
+    assert_eq!(api.get(&format!("{uri}?format=pickle")).await.problem(), (422, "invalid_query".to_owned()));
+}

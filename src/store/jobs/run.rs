@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{Failure, StateEvent, locked, settle};
 use crate::report::{Epoch, FeaturePlan, PhaseReport, Progress};
-use crate::store::models::insert_version;
+use crate::store::models::{Owner, insert_version};
 use crate::store::rows::json;
 use crate::store::{EventKind, JobState};
 use crate::store::{Store, StoreError, Tx, events};
@@ -133,7 +133,7 @@ impl Store {
         if job.version != Some(published.version) {
             return Err(StoreError::damaged("version", "another than was reserved"));
         }
-        insert_version(&mut tx, &job, published).await?;
+        insert_version(&mut tx, &Owner::job(&job), published).await?;
         let event = StateEvent { version: Some(published.version), ..StateEvent::new(JobState::Succeeded, attempts) };
         settle(&mut tx, id, &event).await?;
         Ok(tx.commit().await?)

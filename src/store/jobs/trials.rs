@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::run::{holds, reserve};
 use super::{Job, Published, StateEvent, job, locked, settle};
-use crate::store::models::insert_version;
+use crate::store::models::{Owner, insert_version};
 use crate::store::rows::Cells;
 use crate::store::{Conflict, JobState, Missing};
 use crate::store::{Store, StoreError, Tx, now};
@@ -131,7 +131,7 @@ impl Store {
         if entered.rows_affected() == 0 {
             return if job.published() == Some(published.version) { Ok(()) } else { Err(Missing::Sweep.into()) };
         }
-        insert_version(&mut tx, &job, published).await?;
+        insert_version(&mut tx, &Owner::job(&job), published).await?;
         Ok(tx.commit().await?)
     }
 }

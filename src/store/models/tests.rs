@@ -1,4 +1,5 @@
 use super::*;
+use crate::store::Published;
 use crate::store::testing::{Temp, claimed, queued_job, ready_dataset, temp};
 
 /// Publishes the next version of `flowers`.

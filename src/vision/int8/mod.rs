@@ -7,6 +7,7 @@
 
 mod ffi;
 mod profile;
+mod steps;
 
 use tch::{Device, Kind, TchError, Tensor};
 
@@ -14,11 +15,10 @@ use super::conv::Conv;
 use super::layers::CONVS;
 use super::weights::BodyWeights;
 pub use profile::Profile;
+pub use steps::{KernelSteps, first_layer};
 
-/// Largest int8 weight: symmetric, so −128 isn't used.
-const WEIGHT_STEPS: f64 = 127.0;
 /// Largest uint8 activation.
-const ACTIVATION_STEPS: f64 = 255.0;
+pub const ACTIVATION_STEPS: f64 = 255.0;
 
 /// The 13 convolutions, the first in floating point.
 #[derive(Debug)]
@@ -46,17 +46,13 @@ impl Int8Layers {
     /// # Errors
     /// libtorch's refusal, such as want of memory or a build without oneDNN.
     pub fn new(body: &BodyWeights, profile: Profile, kind: Kind) -> Result<Self, TchError> {
-        let first = first_layer(body, profile, kind)?;
+        let [weight, bias] = first_layer(body, profile);
+        let first = Conv::new(body.layers()[0].spec, &weight, &bias, Device::Cpu)?.to_kind(kind)?;
         let layers = body.layers().iter().enumerate().skip(1).map(|(index, layer)| {
             let shape = layer.spec.weight_shape().map(|n| n as i64);
-            let weight = Tensor::f_from_slice(&layer.weight)?.f_reshape(shape)?;
-            let scales = weight
-                .f_abs()?
-                .f_amax([1, 2, 3], true)?
-                .f_clamp_min(f64::from(f32::MIN_POSITIVE))?
-                .f_div_scalar(WEIGHT_STEPS)?;
-            let steps = weight.f_div(&scales)?.f_round()?.f_clamp(-WEIGHT_STEPS, WEIGHT_STEPS)?.f_to_kind(Kind::Int8)?;
-            let scales = scales.f_flatten(0, -1)?;
+            let KernelSteps { steps, scales } = KernelSteps::of(layer);
+            let steps = Tensor::f_from_slice(&steps)?.f_reshape(shape)?;
+            let scales = Tensor::f_from_slice(&scales)?;
             Ok(Layer {
                 packed: ffi::pack(&steps, &scales, profile.scale(index))?,
                 zeros: Tensor::f_zeros([shape[0]], (Kind::Int, Device::Cpu))?,
@@ -109,15 +105,6 @@ impl Int8Layers {
         let mut x = x.f_to_kind(kind)?;
         x.f_mul_scalar_(self.profile.scale(level))
     }
-}
-
-/// The first convolution, its weights divided by its activations' scale and its bias raised by half a step, so that cutting
-/// off rounds.
-fn first_layer(body: &BodyWeights, profile: Profile, kind: Kind) -> Result<Conv, TchError> {
-    let layer = &body.layers()[0];
-    let scale = profile.scale(1);
-    let steps = |numbers: &[f32], more: f64| numbers.iter().map(|n| (f64::from(*n) / scale + more) as f32).collect::<Vec<_>>();
-    Conv::new(layer.spec, &steps(&layer.weight, 0.0), &steps(&layer.bias, 0.5), Device::Cpu)?.to_kind(kind)
 }
 
 impl Layer {

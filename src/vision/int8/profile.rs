@@ -26,6 +26,12 @@ impl Profile {
         (body.sha256() == IMAGENET_SHA256).then_some(IMAGENET)
     }
 
+    /// That of the canonical weights, for tests of others.
+    #[cfg(test)]
+    pub(crate) const fn imagenet() -> Self {
+        IMAGENET
+    }
+
     /// Names the numbers: part of a model's identity.
     #[must_use]
     pub const fn id(&self) -> &'static str {
@@ -33,7 +39,8 @@ impl Profile {
     }
 
     /// Size of a step of the activations after `level` convolutions, 1 to 13.
-    pub(super) fn scale(&self, level: usize) -> f64 {
+    #[must_use]
+    pub fn scale(&self, level: usize) -> f64 {
         self.tops[level - 1] / super::ACTIVATION_STEPS
     }
 }

@@ -6,6 +6,7 @@
 //! checked before they become allocations, and a pickle's calls are parsed, never made.
 
 mod collect;
+mod convention;
 mod detect;
 mod error;
 mod fetch;
@@ -18,10 +19,10 @@ mod wheel;
 
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use self::collect::{Contents, Located, Part, Slot, collect};
+pub use self::convention::{Normalisation, PixelConvention};
 pub use self::error::{LayerProblem, SourceFailure, WeightsError};
 pub use self::fetch::{FetchOptions, FetchSource, Fetched, KERAS_FILE, KERAS_URL, fetch};
 use super::layers::{CONVS, ConvSpec};
@@ -33,32 +34,6 @@ pub const IMAGENET_SHA256: &str = "dd21191fd3ba4d9b2b0104621c806227994d029acdf7f
 
 /// Identity of the canonical ImageNet body.
 const IMAGENET_ID: &str = "vgg16-imagenet-caffe";
-
-/// What a network's pixels must look like. It belongs to the weights: they were trained on such pixels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PixelConvention {
-    /// Channels blue, green, red; 0–255 minus (103.939, 116.779, 123.68); no division. The Caffe and Keras way.
-    CaffeBgr,
-    /// Channels red, green, blue; 0–1 minus (0.485, 0.456, 0.406), divided by (0.229, 0.224, 0.225). The torchvision
-    /// way.
-    TorchRgb,
-}
-
-impl PixelConvention {
-    /// The name in files: `caffe_bgr` or `torch_rgb`, the same as serde's.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::CaffeBgr => "caffe_bgr",
-            Self::TorchRgb => "torch_rgb",
-        }
-    }
-
-    fn parse(name: &str) -> Option<Self> {
-        [Self::CaffeBgr, Self::TorchRgb].into_iter().find(|convention| convention.as_str() == name)
-    }
-}
 
 /// One convolution's numbers.
 #[derive(Debug, Clone, PartialEq)]
