@@ -43,6 +43,17 @@ def post(connection, address, picture):
     return response.status
 
 
+def run(act, threads):
+    """Has so many threads act, each with its number, and waits for them; the seconds that it took."""
+    began = time.monotonic()
+    running = [threading.Thread(target=act, args=(number,)) for number in range(threads)]
+    for thread in running:
+        thread.start()
+    for thread in running:
+        thread.join()
+    return time.monotonic() - began
+
+
 def closed(service, addresses, pictures, clients, seconds):
     """Clients that send the next request when they have their answer."""
     result, lock, end = Result(), threading.Lock(), time.monotonic() + seconds
@@ -57,13 +68,7 @@ def closed(service, addresses, pictures, clients, seconds):
                 if status == 200:
                     result.latencies.append(1000 * (time.monotonic() - sent))
 
-    began = time.monotonic()
-    threads = [threading.Thread(target=client, args=(number,)) for number in range(clients)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    result.seconds = time.monotonic() - began
+    result.seconds = run(client, clients)
     return result
 
 
@@ -89,10 +94,5 @@ def opened(service, address, pictures, rate, seconds):
                 if status == 200:
                     result.latencies.append(1000 * (time.monotonic() - at))
 
-    threads = [threading.Thread(target=sender, args=(number,)) for number in range(min(SENDERS, int(rate * 4) + 1))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    result.seconds = time.monotonic() - began
+    result.seconds = run(sender, min(SENDERS, int(rate * 4) + 1))
     return result
