@@ -5,6 +5,9 @@ use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
+use anyhow::Context;
+use image::codecs::jpeg::JpegEncoder;
+use image::{RgbImage, imageops};
 use tch::{Device, Kind, Tensor};
 use topgraft::recipe::Preset;
 use topgraft::training::TrainingData;
@@ -12,7 +15,7 @@ use topgraft::vision::augmentation::{self, View};
 use topgraft::vision::backbone::Backbone;
 use topgraft::vision::device;
 use topgraft::vision::layers::UnfreezeFrom;
-use topgraft::vision::picture::Picture;
+use topgraft::vision::picture::{self, Picture, PictureLimits};
 use topgraft::vision::precision::{Precision, PrecisionChoice};
 use topgraft::vision::preprocessing::Preprocessing;
 use topgraft::vision::tail::{Head, Tail};
@@ -35,12 +38,13 @@ pub fn report(body: &BodyWeights, data: &TrainingData, device: Device, limits: &
     let count = sample.len() as f64;
     head();
     let jpeg = libjpeg_turbo(data, &sample);
-    let seconds = best(|| parallel(&sample, |&image| data.picture(image).map(drop).map_err(Into::into)))?;
+    let preprocessing = Preprocessing::default();
+    let picture = |image| data.picture(image, &preprocessing);
+    let seconds = best(|| parallel(&sample, |&image| picture(image).map(drop).map_err(Into::into)))?;
     row("decode", count / seconds, jpeg.map(|rate| (rate, "libjpeg-turbo alone (Pillow), as many processes as cores")));
     let pictures: Vec<(usize, Picture)> =
-        sample.iter().map(|&image| Ok((image, data.picture(image)?))).collect::<anyhow::Result<_>>()?;
+        sample.iter().map(|&image| Ok((image, picture(image)?))).collect::<anyhow::Result<_>>()?;
     let strengths = Preset::Balanced.recipe().augmentation.strengths;
-    let preprocessing = Preprocessing::default();
     let render = |view: View| {
         best(|| {
             parallel(&pictures, |(image, picture)| {
@@ -50,10 +54,45 @@ pub fn report(body: &BodyWeights, data: &TrainingData, device: Device, limits: &
             })
         })
     };
+    let photograph = photograph(&pictures)?;
+    let pixels = PictureLimits::default();
+    let copies = [(); 16];
+    let whole = |()| Ok(drop(preprocessing.render(&picture::decode(&photograph, &pixels)?)));
+    let enough = |()| Ok(drop(preprocessing.render(&preprocessing.decode(&photograph, &pixels)?)));
+    let rate = |seconds: f64| copies.len() as f64 / seconds;
+    row("decode and render a 12-megapixel JPEG, all of it", rate(best(|| parallel(&copies, |&copy| whole(copy)))?), None);
+    row("… as small as is enough", rate(best(|| parallel(&copies, |&copy| enough(copy)))?), None);
     row("render the evaluation view", count / render(View::Evaluation)?, None);
     row("render an augmented view", count / render(View::Augmented(1))?, None);
     prefix(body, device, limits)?;
     steps(body, device, limits)
+}
+
+/// A JPEG of 4000 × 3000 pixels, as a camera makes them, out of the pictures side by side.
+fn photograph(pictures: &[(usize, Picture)]) -> anyhow::Result<Vec<u8>> {
+    let (width, height) = (4000u32, 3000u32);
+    let mut canvas = RgbImage::new(width, height);
+    let mut next = pictures.iter().cycle();
+    let mut top = 0;
+    while top < height {
+        let (mut left, mut lowest) = (0, height);
+        while left < width {
+            let (_, picture) = next.next().context("a data set has pictures")?;
+            let tile = RgbImage::from_raw(picture.width(), picture.height(), picture.rgb().to_vec());
+            imageops::replace(
+                &mut canvas,
+                &tile.context("a picture has as many bytes as pixels ask for")?,
+                left.into(),
+                top.into(),
+            );
+            left += picture.width();
+            lowest = lowest.min(top + picture.height());
+        }
+        top = lowest;
+    }
+    let mut jpeg = Vec::new();
+    JpegEncoder::new_with_quality(&mut jpeg, 92).encode_image(&canvas)?;
+    Ok(jpeg)
 }
 
 /// The frozen layers below block 5, a thread a core, on noise.

@@ -2,8 +2,9 @@
 """How fast predictions are served: `make bench-serve`.
 
 Trains a small model at 224 pixels, then measures, in one run: the engine alone (cargo bench --bench serve), the server over HTTP with
-16 clients and with one, 50 models at random, predictions beside a training job, ten times more requests than can be answered, and
-other engines' raw compute if a script that prints it is given. Prints a Markdown table. Needs Pillow.
+16 clients and with one, 50 models at random, an archive of 5,000 pictures, predictions beside a training job, ten times more
+requests than can be answered, and other engines' raw compute if a script that prints it is given. Prints a Markdown
+table. Needs Pillow.
 """
 import argparse
 import json
@@ -13,13 +14,15 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 
 from load import closed, opened, percentile, picture_body
 from service import Service
 
-PARTS = ["engine", "http", "single", "models", "training", "overload", "raw"]
+PARTS = ["engine", "http", "single", "models", "large", "training", "overload", "raw"]
 CLIENTS = 16
 MODELS = 50
+LARGE = 5000
 RECIPE = {"preset": "classic", "warm_up": {"epochs": 2}, "fine_tune": {"epochs": 1}}
 # Trains until it is stopped.
 ENDLESS = {"preset": "classic", "warm_up": {"epochs": 1}, "fine_tune": {"epochs": 1000}}
@@ -115,13 +118,24 @@ class Bench:
         with self.service(MODELS) as service:
             closed(service, addresses[:1], self.pictures, CLIENTS, 5)
             one = closed(service, addresses[:1], self.pictures, CLIENTS, self.args.seconds)
-            before = service.resident()
+            before = service.memory("VmRSS")
             for address in addresses:
                 service.post(address, random.choice(self.pictures))
             many = closed(service, addresses, self.pictures, CLIENTS, self.args.seconds)
-            grown = (service.resident() - before) / (MODELS - 1)
+            grown = (service.memory("VmRSS") - before) / (MODELS - 1)
         self.note("50 models at random, 16 clients", f"{many.rate:.1f} pictures/s, {many.rate / one.rate:.0%} of one model's {one.rate:.1f}; {many.times()}")
         self.note("memory of each further model", f"{grown / 1e6:.1f} MB")
+
+    def large(self):
+        archive = picture_body.archive(classes=4, each=LARGE // 4)
+        with self.service() as service:
+            service.post("/v1/models/m0/predict", self.pictures[0])
+            before, began = service.memory("VmRSS"), time.monotonic()
+            answered, done = service.stream("/v1/models/m0/predict", archive)
+            seconds, peak = time.monotonic() - began, service.memory("VmHWM")
+        if not (answered == done["pictures"] == LARGE and done["failed"] == 0):
+            raise RuntimeError(f"{answered} answers, and at the end {done}")
+        self.note(f"an archive of {LARGE} pictures, {len(archive) / 1e6:.0f} MB", f"{answered / seconds:.1f} pictures/s, {seconds:.0f} s; memory {before / 1e6:.0f} MB before, at most {peak / 1e6:.0f} MB")
 
     def training(self):
         rate = (self.rate or 20) / 5
@@ -145,9 +159,9 @@ class Bench:
         rate = (self.rate or 20) * 10
         with self.service() as service:
             full = closed(service, ["/v1/models/m0/predict"], self.pictures, 32, self.args.seconds)
-            before = service.resident()
+            before = service.memory("VmRSS")
             result = opened(service, "/v1/models/m0/predict", self.pictures, rate, self.args.overload_seconds)
-            after = service.resident()
+            after = service.memory("VmRSS")
         self.note("a full house of 32 clients", f"{full.rate:.1f} pictures/s; {full.times()}")
         self.note(f"{rate:.0f} requests/s for {self.args.overload_seconds} s", f"{result.rate:.1f} answered/s; {result.times()}; {result.failed()}")
         self.note("memory before and after", f"{before / 1e6:.0f} MB, {after / 1e6:.0f} MB")

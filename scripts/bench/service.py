@@ -63,7 +63,14 @@ class Service:
                 raise RuntimeError(f"the job ended before {phase}: {state}")
             time.sleep(0.1)
 
-    def resident(self):
-        """Bytes of memory that the server has."""
+    def stream(self, address, archive):
+        """Has a zip's pictures classified; how many answers came, and the last line."""
+        connection = http.client.HTTPConnection(self.host)
+        connection.request("POST", address, archive, {"content-type": "application/zip"})
+        lines = [json.loads(line) for line in connection.getresponse()]
+        return sum("label" in line for line in lines), lines[-1]
+
+    def memory(self, what):
+        """Bytes of memory that the server has (VmRSS), or had at most (VmHWM)."""
         lines = pathlib.Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS:"))
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{what}:"))

@@ -68,21 +68,40 @@ pub enum Misfit {
     },
 }
 
-/// Whether a model can run on `body`: the same numbers, and, with 8-bit layers, the same scales.
-///
-/// # Errors
-/// [`Misfit::Backbone`], [`Misfit::Scales`].
-pub fn fits(manifest: &Manifest, body: &BodyWeights) -> Result<(), Misfit> {
-    let wanted = &manifest.backbone;
-    if wanted.sha256 != body.sha256() {
-        let (id, expected) = (wanted.id.clone(), wanted.sha256.clone());
-        return Err(Misfit::Backbone { id, expected, found_id: body.backbone_id(), found: body.sha256() });
+/// What the weights that are here are known by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ground {
+    /// The backbone's id.
+    pub id: String,
+    /// SHA-256 of the body's tensors.
+    pub sha256: String,
+    /// Names their 8-bit scales, if they have any.
+    pub scales: Option<String>,
+}
+
+impl Ground {
+    /// Of these weights.
+    #[must_use]
+    pub fn of(body: &BodyWeights) -> Self {
+        let scales = Profile::of(body).map(|profile| profile.id().to_owned());
+        Self { id: body.backbone_id(), sha256: body.sha256(), scales }
     }
-    let found = Profile::of(body).map(|profile| profile.id().to_owned());
-    if manifest.precision.is_int8() && (found.is_none() || wanted.scales != found) {
-        return Err(Misfit::Scales { expected: wanted.scales.clone(), found });
+
+    /// Whether a model can run on them: the same numbers, and, with 8-bit layers, the same scales.
+    ///
+    /// # Errors
+    /// [`Misfit::Backbone`], [`Misfit::Scales`].
+    pub fn carries(&self, manifest: &Manifest) -> Result<(), Misfit> {
+        let wanted = &manifest.backbone;
+        if wanted.sha256 != self.sha256 {
+            let (id, expected) = (wanted.id.clone(), wanted.sha256.clone());
+            return Err(Misfit::Backbone { id, expected, found_id: self.id.clone(), found: self.sha256.clone() });
+        }
+        if manifest.precision.is_int8() && (self.scales.is_none() || wanted.scales != self.scales) {
+            return Err(Misfit::Scales { expected: wanted.scales.clone(), found: self.scales.clone() });
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// Finds the layers that learnt among an artifact's tensors.
@@ -162,12 +181,12 @@ mod tests {
 
     #[test]
     fn another_backbone_is_refused() {
-        let body = body();
+        let ground = Ground::of(&body());
         let mut manifest = manifest("flowers", 1);
-        assert!(matches!(fits(&manifest, &body), Err(Misfit::Backbone { .. })));
-        manifest.backbone.sha256 = body.sha256();
-        assert_eq!(fits(&manifest, &body), Ok(()));
+        assert!(matches!(ground.carries(&manifest), Err(Misfit::Backbone { .. })));
+        manifest.backbone.sha256.clone_from(&ground.sha256);
+        assert_eq!(ground.carries(&manifest), Ok(()));
         manifest.precision = Precision::Int8;
-        assert_eq!(fits(&manifest, &body), Err(Misfit::Scales { expected: None, found: None }), "these weights have none");
+        assert_eq!(ground.carries(&manifest), Err(Misfit::Scales { expected: None, found: None }), "these weights have none");
     }
 }

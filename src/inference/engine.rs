@@ -94,7 +94,7 @@ impl Engine {
             Ok(engine) => engine,
             Err(error) => return tracing::error!(%error, "the prediction engine can't start"),
         };
-        ready.store(true, Ordering::Release);
+        let _ready = Ready::on(ready);
         while engine.open {
             if !engine.can_compute() {
                 // An error means that nobody is left to send anything: so closed.
@@ -103,7 +103,6 @@ impl Engine {
             events.try_iter().for_each(|event| engine.note(event));
             engine.turn();
         }
-        ready.store(false, Ordering::Release);
     }
 
     fn load(settings: &PredictorSettings, to_self: Sender<Event>) -> Result<Self, String> {
@@ -211,6 +210,22 @@ impl Engine {
         for (seat, answer) in seats.into_iter().zip(answers) {
             let _ = seat.request.reply.send(answer);
         }
+    }
+}
+
+/// Says that the engine runs, until it ends or breaks down.
+struct Ready<'a>(&'a AtomicBool);
+
+impl<'a> Ready<'a> {
+    fn on(ready: &'a AtomicBool) -> Self {
+        ready.store(true, Ordering::Release);
+        Self(ready)
+    }
+}
+
+impl Drop for Ready<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
     }
 }
 

@@ -10,11 +10,11 @@ use tch::Device;
 
 use super::engine::Event;
 use super::{ModelRef, PredictError};
+use crate::artifact::fit::Ground;
 use crate::artifact::{self, Manifest};
 use crate::training::{outliers_from_tensors, tail_from_tensors};
 use crate::vision::backbone::Backbone;
 use crate::vision::device;
-use crate::vision::int8::Profile;
 use crate::vision::outliers::Outliers;
 use crate::vision::precision::Precision;
 use crate::vision::tail::Tail;
@@ -43,10 +43,7 @@ pub struct Loaded {
 pub struct Loader {
     backbone: PathBuf,
     device: Device,
-    /// SHA-256 of the body.
-    body_sha256: String,
-    /// Names its 8-bit scales, if it has any.
-    scales: Option<&'static str>,
+    ground: Ground,
     /// What the engine has a backbone for.
     prepared: HashSet<Precision>,
 }
@@ -54,13 +51,7 @@ pub struct Loader {
 impl Loader {
     /// A loader beside an engine that has `body` in `precision`.
     pub fn new(path: &Path, body: &BodyWeights, precision: Precision, device: Device) -> Self {
-        Self {
-            backbone: path.to_owned(),
-            device,
-            body_sha256: body.sha256(),
-            scales: Profile::of(body).map(|profile| profile.id()),
-            prepared: HashSet::from([precision]),
-        }
+        Self { backbone: path.to_owned(), device, ground: Ground::of(body), prepared: HashSet::from([precision]) }
     }
 
     /// Loads what is ordered on a thread of its own, until nobody can order any more.
@@ -87,13 +78,7 @@ impl Loader {
 
     fn load(&mut self, model: &ModelRef, manifest: &Manifest) -> Result<Box<Loaded>, PredictError> {
         let unusable = |reason: String| PredictError::Model(format!("{} version {}: {reason}", model.name, model.version));
-        if manifest.backbone.sha256 != self.body_sha256 {
-            return Err(unusable(format!("it was trained on the backbone {}, which isn't the one here", manifest.backbone.id)));
-        }
-        let scales = manifest.backbone.scales.as_deref();
-        if manifest.precision.is_int8() && scales != Some(self.scales.unwrap_or_default()) {
-            return Err(unusable(format!("its 8-bit scales are {scales:?} and this version's {:?}", self.scales)));
-        }
+        self.ground.carries(manifest).map_err(|misfit| unusable(misfit.to_string()))?;
         let tensors = artifact::tensors(&model.dir, manifest).map_err(|error| unusable(error.to_string()))?;
         let outliers = outliers_from_tensors(&tensors, manifest.classes.len()).map_err(unusable)?;
         let tail = tail_from_tensors(tensors, manifest.unfreeze_from, self.device).map_err(unusable)?;

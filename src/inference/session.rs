@@ -12,7 +12,6 @@ use super::{Answer, Call, Classified, Input, ModelRef, PredictError, Predictor, 
 use crate::artifact::Manifest;
 use crate::report::tempered;
 use crate::vision::augmentation::{evaluation_views, with_mirror_image};
-use crate::vision::picture;
 
 /// A caller that was let in, asking one model. Others wait while it is there: so many there may be.
 #[derive(Debug)]
@@ -101,7 +100,7 @@ impl Session {
             let began = Instant::now();
             let side = preprocessing.input_size;
             let views = match picture {
-                Input::Encoded(bytes) => evaluation_views(&picture::decode(&bytes, &limits)?, &preprocessing, flip),
+                Input::Encoded(bytes) => evaluation_views(&preprocessing.decode(&bytes, &limits)?, &preprocessing, flip),
                 Input::Rendered(rgb) if rgb.len() == (side * side * 3) as usize => with_mirror_image(rgb.into(), side, flip),
                 Input::Rendered(rgb) => return Err(PredictError::Pixels { found: rgb.len(), side }),
             };

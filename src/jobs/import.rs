@@ -5,7 +5,7 @@ use std::path::Path;
 use uuid::Uuid;
 
 use crate::artifact::archive::{ArchiveError, unpack};
-use crate::artifact::fit::{Misfit, fits};
+use crate::artifact::fit::{Ground, Misfit};
 use crate::artifact::{ArtifactError, DatasetRef};
 use crate::config::Settings;
 use crate::names::{InvalidName, Name};
@@ -54,7 +54,7 @@ pub async fn import(
 ) -> Result<(Name, i64), ImportError> {
     let unpacked = unpack(archive, &settings.models_dir())?;
     let manifest = &unpacked.manifest;
-    fits(manifest, &BodyWeights::load(&settings.backbone())?)?;
+    Ground::of(&BodyWeights::load(&settings.backbone())?).carries(manifest)?;
     let own = || manifest.model.parse().map_err(|error| ImportError::Name { name: manifest.model.clone(), error });
     let model = name.map_or_else(own, Ok)?;
     let imported = ImportedVersion {

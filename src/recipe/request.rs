@@ -39,7 +39,7 @@ pub struct RecipeRequest {
     pub test_fraction: Option<f64>,
     /// Side in pixels of the square that the network sees, 160 to 448, a multiple of 32.
     pub input_size: Option<u32>,
-    /// How a picture of any shape becomes that square: `squash` or `crop`.
+    /// How a picture of any shape becomes that square: `squash`, `crop` or `square`.
     pub resize: Option<Resize>,
     /// The new classifier.
     pub head: Option<HeadRequest>,

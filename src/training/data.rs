@@ -2,7 +2,8 @@
 
 use crate::dataset::ImageRecord;
 use crate::dataset::pack::Pack;
-use crate::vision::picture::{self, Picture, PictureLimits};
+use crate::vision::picture::{Picture, PictureLimits};
+use crate::vision::preprocessing::Preprocessing;
 
 use super::TrainingError;
 
@@ -22,13 +23,14 @@ pub struct TrainingData {
 }
 
 impl TrainingData {
-    /// Reads and decodes a picture.
+    /// Reads a picture and decodes what views at this preprocessing can show of it.
     ///
     /// # Errors
     /// The pack can't be read, or the bytes are no longer the picture that was accepted.
-    pub fn picture(&self, image: usize) -> Result<Picture, TrainingError> {
+    pub fn picture(&self, image: usize, preprocessing: &Preprocessing) -> Result<Picture, TrainingError> {
         let record = &self.images[image];
         let bytes = self.pack.read(record.offset, record.bytes).map_err(TrainingError::Pack)?;
-        picture::decode(&bytes, &self.limits).map_err(|source| TrainingError::Picture { path: record.path.clone(), source })
+        let picture = preprocessing.decode(&bytes, &self.limits);
+        picture.map_err(|source| TrainingError::Picture { path: record.path.clone(), source })
     }
 }

@@ -1,5 +1,5 @@
-//! The one picture decoder: training and serving both go through [`decode`], so a picture can never look different to
-//! the two.
+//! The one picture decoder, for training and serving, so a picture can never look different to the two. Both come by way of
+//! [`Preprocessing::decode`](super::preprocessing::Preprocessing::decode), which says how much detail is enough.
 //!
 //! The format is found by content, never by name. The pixel count is checked from the header before pixels are
 //! allocated. What comes out is always 8-bit RGB, upright: EXIF orientation applied, greyscale spread over three
@@ -7,10 +7,12 @@
 //! profiles are ignored, as the pictures that ImageNet networks were trained on had theirs ignored.
 
 mod format;
+mod jpeg;
 #[cfg(test)]
 pub(crate) mod tests;
 
 use std::io::Cursor;
+use std::num::NonZeroU32;
 use std::panic::catch_unwind;
 
 use image::error::ImageError;
@@ -147,13 +149,22 @@ impl std::fmt::Debug for Picture {
 /// # Errors
 /// When the content isn't one of the six formats, is broken or cut short, or goes beyond `limits`.
 pub fn decode(bytes: &[u8], limits: &PictureLimits) -> Result<Picture, PictureError> {
+    decode_enough(bytes, limits, None)
+}
+
+/// Decodes an encoded picture to a size that leaves its shorter side `enough` pixels: a JPEG that is far larger comes at a half,
+/// a quarter or an eighth of its size, which costs less. `None` for the whole picture.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_enough(bytes: &[u8], limits: &PictureLimits, enough: Option<NonZeroU32>) -> Result<Picture, PictureError> {
     let length = bytes.len() as u64;
     if length > limits.max_bytes {
         return Err(PictureError::TooManyBytes { bytes: length, limit: limits.max_bytes });
     }
     let format = PictureFormat::sniff(bytes).ok_or_else(|| not_a_picture(bytes))?;
     // The decoders are fuzzed, but a panic left in one must cost the sender of that picture, not everyone else.
-    let rgb = catch_unwind(|| decode_as(format, bytes, limits))
+    let rgb = catch_unwind(|| decode_as(format, bytes, limits, enough))
         .unwrap_or_else(|_| Err(PictureError::Broken { format, detail: "the decoder gave up on it".into() }))?;
     let (width, height) = rgb.dimensions();
     Ok(Picture { width, height, format, rgb: rgb.into_raw() })
@@ -166,7 +177,12 @@ fn not_a_picture(bytes: &[u8]) -> PictureError {
     PictureError::NotAPicture { found: format::lookalike(bytes) }
 }
 
-fn decode_as(format: PictureFormat, bytes: &[u8], limits: &PictureLimits) -> Result<RgbImage, PictureError> {
+fn decode_as(
+    format: PictureFormat,
+    bytes: &[u8],
+    limits: &PictureLimits,
+    enough: Option<NonZeroU32>,
+) -> Result<RgbImage, PictureError> {
     let explain = |error| explain(format, error);
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format.for_decoder());
     // Opening reads headers only; the picture's own limit is set once its size is known.
@@ -186,21 +202,35 @@ fn decode_as(format: PictureFormat, bytes: &[u8], limits: &PictureLimits) -> Res
         return Err(PictureError::Unsupported { format, detail: "it holds floating-point samples".into() });
     }
     // The JPEG decoder fills what is missing with grey; a half-grey picture must not teach anything.
-    if format == PictureFormat::Jpeg && !format::jpeg_is_whole(bytes) {
+    if format == PictureFormat::Jpeg && !jpeg::is_whole(bytes) {
         return Err(PictureError::CutShort { format });
     }
     decoder.set_limits(decoder_limits(pixels)).map_err(explain)?;
     // Broken metadata doesn't make the pixels any worse.
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-    let mut upright = DynamicImage::ImageRgb8(to_rgb(DynamicImage::from_decoder(decoder).map_err(explain)?));
+    let reduced = match (format, enough) {
+        (PictureFormat::Jpeg, Some(enough)) => jpeg::reduced(bytes, enough, decoder_bytes(pixels)),
+        _ => None,
+    };
+    let rgb = match reduced {
+        Some(rgb) => rgb,
+        None => to_rgb(DynamicImage::from_decoder(decoder).map_err(explain)?),
+    };
+    let mut upright = DynamicImage::ImageRgb8(rgb);
     upright.apply_orientation(orientation);
     Ok(upright.into_rgb8())
 }
 
 fn decoder_limits(pixels: u64) -> Limits {
     let mut limits = Limits::no_limits();
-    limits.max_alloc = Some(pixels.saturating_mul(BYTES_PER_PIXEL).saturating_add(DECODER_OVERHEAD));
+    limits.max_alloc = Some(decoder_bytes(pixels) as u64);
     limits
+}
+
+/// What a decoder may allocate for a picture of so many pixels, in bytes.
+fn decoder_bytes(pixels: u64) -> usize {
+    let bytes = pixels.saturating_mul(BYTES_PER_PIXEL).saturating_add(DECODER_OVERHEAD);
+    usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 
 /// To 8-bit RGB; what is transparent shows a white page behind it.

@@ -1,11 +1,13 @@
 //! From a decoded picture to the square that the network sees: view 0 of training and every request's view.
 
+use std::num::NonZeroU32;
+
 use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use utoipa::ToSchema;
 
-use crate::vision::picture::Picture;
+use crate::vision::picture::{self, Picture, PictureError, PictureLimits};
 
 /// VGG16's input side in pixels (Simonyan and Zisserman 2014, section 2.1).
 pub const DEFAULT_INPUT_SIZE: u32 = 224;
@@ -27,6 +29,9 @@ pub enum Resize {
     /// The shorter side scaled to 256/224 of the input, the aspect ratio kept, and the central square of the input's size
     /// cut out: what ImageNet networks are evaluated on (256 and 224 in Krizhevsky et al. 2012, section 2).
     Crop,
+    /// The shorter side scaled to the input, the aspect ratio kept, and the central square cut out: nothing of the shorter
+    /// side is lost.
+    Square,
 }
 
 /// How pictures are brought to the network's input size. Part of a model's manifest, so that serving does what training
@@ -47,7 +52,19 @@ impl Default for Preprocessing {
     }
 }
 
+/// Pixels of the decoded picture's shorter side for each pixel of the side that it is scaled to, beyond which a decoder may leave
+/// detail out. Resampling averages what is left of it; and a crop of a ninth of the area still has a pixel for each that it shows.
+const DETAIL: u32 = 3;
+
 impl Preprocessing {
+    /// Decodes an encoded picture with all the detail that a view can show, and not all of a picture that is far larger.
+    ///
+    /// # Errors
+    /// As [`picture::decode`].
+    pub fn decode(&self, bytes: &[u8], limits: &PictureLimits) -> Result<Picture, PictureError> {
+        picture::decode_enough(bytes, limits, NonZeroU32::new(self.scaled_side() * DETAIL))
+    }
+
     /// View 0 of `picture`: `input_size` × `input_size` × 3 bytes, row-major, channels last, RGB.
     ///
     /// Antialiased bilinear (each output pixel is a triangle-weighted mean of all that it covers), in fixed-point
@@ -56,7 +73,7 @@ impl Preprocessing {
         let (width, height) = (f64::from(picture.width()), f64::from(picture.height()));
         let region = match self.resize {
             Resize::Squash => Region::around(picture, [width / 2.0, height / 2.0], [width, height]),
-            Resize::Crop => {
+            Resize::Crop | Resize::Square => {
                 // Scaling and then cutting is cutting and then scaling; so there is one resampling.
                 let side = width.min(height) * f64::from(self.input_size) / f64::from(self.scaled_side());
                 Region::around(picture, [width / 2.0, height / 2.0], [side; 2])
@@ -65,10 +82,13 @@ impl Preprocessing {
         resample(picture, &region, self.input_size, self.input_size)
     }
 
-    /// What [`Resize::Crop`] scales the shorter side to, in pixels.
+    /// What the shorter side is scaled to, in pixels.
     #[must_use]
     pub const fn scaled_side(&self) -> u32 {
-        (self.input_size * 256 + 112) / 224
+        match self.resize {
+            Resize::Squash | Resize::Square => self.input_size,
+            Resize::Crop => (self.input_size * 256 + 112) / 224,
+        }
     }
 
     /// A stable text for what [`Preprocessing::render`] does, for keys of caches: it changes when a pixel would. The last
@@ -77,8 +97,9 @@ impl Preprocessing {
         let resize = match self.resize {
             Resize::Squash => "squash",
             Resize::Crop => "crop",
+            Resize::Square => "square",
         };
-        format!("{resize}-{}-bilinear-1", self.input_size)
+        format!("{resize}-{}-bilinear-2", self.input_size)
     }
 }
 
@@ -138,8 +159,8 @@ fn input_size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Erro
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vision::picture::decode;
     use crate::vision::picture::tests::{PNG, encoded, gradient};
-    use crate::vision::picture::{PictureLimits, decode};
 
     fn picture(width: u32, height: u32) -> Picture {
         decode(&encoded(&gradient(width, height), PNG), &PictureLimits::default()).unwrap()
@@ -147,7 +168,7 @@ mod tests {
 
     #[test]
     fn a_view_has_the_size_of_the_input_whatever_the_picture() {
-        for resize in [Resize::Squash, Resize::Crop] {
+        for resize in [Resize::Squash, Resize::Crop, Resize::Square] {
             for (width, height) in [(1, 1), (500, 3), (3, 500), (224, 224), (640, 480)] {
                 let view = Preprocessing { resize, ..Preprocessing::default() }.render(&picture(width, height));
                 assert_eq!(view.len(), 224 * 224 * 3, "{resize:?} {width}×{height}");
@@ -173,6 +194,16 @@ mod tests {
     }
 
     #[test]
+    fn a_square_keeps_all_of_the_shorter_side() {
+        let picture = picture(280, 224);
+        let view = Preprocessing { resize: Resize::Square, ..Preprocessing::default() }.render(&picture);
+        for (row, line) in view.chunks_exact(224 * 3).enumerate() {
+            let start = (row * 280 + 28) * 3;
+            assert_eq!(line, &picture.rgb()[start..start + 224 * 3], "row {row}");
+        }
+    }
+
+    #[test]
     fn shrinking_averages_all_that_is_covered() {
         // Columns of black and white, one pixel wide: without antialiasing the result would be black or white.
         let stripes = image::RgbImage::from_fn(896, 896, |x, _| image::Rgb([if x % 2 == 0 { 0 } else { 255 }; 3]));
@@ -180,6 +211,25 @@ mod tests {
         let view = Preprocessing::default().render(&picture);
         // At the edges one stripe more or less is covered.
         assert!(view.iter().all(|value| (115..=140).contains(value)));
+    }
+
+    #[test]
+    fn a_far_larger_jpeg_is_decoded_small_and_looks_the_same() {
+        // Waves of some 40 pixels: 3 or so in the view, which a photograph has as well.
+        let wave = |at: u32| ((f64::from(at) / 40.0).sin() * 100.0 + 128.0) as u8;
+        let photograph = image::RgbImage::from_fn(1800, 1400, |x, y| image::Rgb([wave(x), wave(y), wave(x + y)]));
+        let jpeg = encoded(&photograph.into(), image::ImageFormat::Jpeg);
+        let limits = PictureLimits::default();
+        let whole = decode(&jpeg, &limits).unwrap();
+        for (resize, width) in [(Resize::Squash, 900), (Resize::Crop, 1800)] {
+            let preprocessing = Preprocessing { resize, ..Preprocessing::default() };
+            let picture = preprocessing.decode(&jpeg, &limits).unwrap();
+            // 700 rows are enough for 3 × 224, and not for 3 × 256.
+            assert_eq!(picture.width(), width, "{resize:?}");
+            let (view, expected) = (preprocessing.render(&picture), preprocessing.render(&whole));
+            let far = view.iter().zip(&expected).map(|(a, b)| a.abs_diff(*b)).max();
+            assert!(far <= Some(6), "{resize:?}: {far:?}");
+        }
     }
 
     #[test]
@@ -203,9 +253,9 @@ mod tests {
             let error = serde_json::from_str::<Preprocessing>(&json).unwrap_err().to_string();
             assert!(error.contains("choose one from 32 to 1024"), "{error}");
         }
-        assert_eq!(Preprocessing::default().cache_key(), "squash-224-bilinear-1");
+        assert_eq!(Preprocessing::default().cache_key(), "squash-224-bilinear-2");
         let crop = Preprocessing { input_size: 320, resize: Resize::Crop };
         assert_eq!(serde_json::to_string(&crop).unwrap(), r#"{"input_size":320,"resize":"crop"}"#);
-        assert_eq!(crop.cache_key(), "crop-320-bilinear-1");
+        assert_eq!(crop.cache_key(), "crop-320-bilinear-2");
     }
 }

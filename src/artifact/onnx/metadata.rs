@@ -27,6 +27,7 @@ pub(super) fn of_pictures(manifest: &Manifest) -> String {
     let side = manifest.preprocessing.input_size;
     let resize = match manifest.preprocessing.resize {
         Resize::Squash => format!("the whole picture resized to {side} x {side}, its aspect ratio not kept"),
+        Resize::Square => format!("the central square, as large as it can be, resized to {side} x {side}"),
         Resize::Crop => format!(
             "the central square whose side is {side}/{} of the shorter side, resized to {side} x {side}",
             manifest.preprocessing.scaled_side()

@@ -47,7 +47,7 @@ pub enum OnnxError {
 /// # Errors
 /// [`OnnxError`].
 pub fn export(manifest: &Manifest, tensors: &[NamedTensor], body: &BodyWeights) -> Result<Vec<u8>, OnnxError> {
-    fit::fits(manifest, body)?;
+    fit::Ground::of(body).carries(manifest)?;
     let profile = Profile::of(body).filter(|_| manifest.precision.is_int8());
     let model = model(manifest, tensors, body, profile)?;
     let bytes = model.encoded_len();

@@ -30,7 +30,7 @@ impl Renderer<'_> {
     pub fn render(&self, sample: Sample, picture: &mut Option<Picture>) -> Result<Vec<u8>, TrainingError> {
         let picture = match picture {
             Some(picture) => picture,
-            None => picture.insert(self.data.picture(sample.image)?),
+            None => picture.insert(self.data.picture(sample.image, &self.preprocessing)?),
         };
         let sha256 = &self.data.images[sample.image].sha256;
         Ok(augmentation::render(picture, sha256, sample.view, &self.preprocessing, &self.strengths))

@@ -50,7 +50,7 @@ fn crop(picture: &Picture, resize: Resize, area_min: f64, numbers: impl Fn(u32) 
     // Pixels to a unit of the space in which aspects count, and that space's sides.
     let (unit, space) = match resize {
         Resize::Squash => (size, [1.0; 2]),
-        Resize::Crop => ([1.0; 2], size),
+        Resize::Crop | Resize::Square => ([1.0; 2], size),
     };
     let [narrowest, widest] = ASPECTS;
     for attempt in 0..TRIES {
@@ -117,7 +117,7 @@ mod tests {
     #[test]
     fn crops_keep_their_share_and_aspect() {
         let picture = picture(300, 200);
-        for resize in [Resize::Squash, Resize::Crop] {
+        for resize in [Resize::Squash, Resize::Crop, Resize::Square] {
             let (mut area, mut centre, mut flips) = (0.0, [0.0; 2], 0);
             for number in 0..1000 {
                 let draw = Draw::new(&picture, "ab", number, resize, &WEAK);

@@ -130,38 +130,3 @@ fn looks_like_text(head: &[u8]) -> bool {
     let utf8 = std::str::from_utf8(head).err().is_none_or(|error| error.error_len().is_none());
     utf8 && head.iter().all(printable)
 }
-
-/// Whether a JPEG's marker stream reaches its end-of-image marker. What follows that marker (a phone's trailer, a second
-/// picture) is nobody's business; a thumbnail's own end, inside a metadata segment, doesn't count.
-pub(super) fn jpeg_is_whole(bytes: &[u8]) -> bool {
-    const END_OF_IMAGE: u8 = 0xd9;
-    const START_OF_SCAN: u8 = 0xda;
-    let mut at = 2; // past the start-of-image marker
-    let mut in_scan = false;
-    while let Some(&byte) = bytes.get(at) {
-        at += 1;
-        if byte != 0xff {
-            // Between segments the decoder skips stray bytes as well.
-            continue;
-        }
-        // A marker may be padded with any number of 0xff.
-        while bytes.get(at) == Some(&0xff) {
-            at += 1;
-        }
-        let Some(&marker) = bytes.get(at) else { return false };
-        at += 1;
-        match marker {
-            END_OF_IMAGE => return true,
-            // A stuffed zero, a restart marker and a temporary marker have no length.
-            0x00 | 0x01 | 0xd0..=0xd8 => {}
-            // In a scan, what isn't a real segment's marker is damage that the decoder judges.
-            0x02..=0xbf if in_scan => {}
-            _ => {
-                let Some(&[high, low]) = bytes.get(at..at + 2) else { return false };
-                at += usize::from(u16::from_be_bytes([high, low]));
-                in_scan |= marker == START_OF_SCAN;
-            }
-        }
-    }
-    false
-}

@@ -203,6 +203,31 @@ fn a_jpeg_ends_at_its_own_end_and_not_at_its_thumbnails() {
     assert_eq!(refused(&nested[..nested.len() - 2]), PictureError::CutShort { format: PictureFormat::Jpeg });
 }
 
+fn decoded_enough(bytes: &[u8], enough: u32) -> Picture {
+    decode_enough(bytes, &PictureLimits::default(), NonZeroU32::new(enough)).unwrap()
+}
+
+#[test]
+fn a_jpeg_comes_as_small_as_is_enough() {
+    let jpeg = encoded(&corners().resize_exact(641, 320, image::imageops::FilterType::Nearest), ImageFormat::Jpeg);
+    for (enough, size) in [(40, (81, 40)), (41, (161, 80)), (81, (321, 160)), (160, (321, 160)), (161, (641, 320))] {
+        let picture = decoded_enough(&jpeg, enough);
+        assert_eq!((picture.width(), picture.height()), size, "{enough}");
+        assert_near(quarters(&picture), [RED, GREEN, BLUE, WHITE]);
+    }
+    // Upright after it, grey and CMYK as ever, and no other format comes small.
+    let turned = decoded_enough(&with_exif(&jpeg, 6), 40);
+    assert_eq!((turned.width(), turned.height()), (40, 81));
+    assert_near(quarters(&turned), [BLUE, RED, WHITE, GREEN]);
+    let grey = DynamicImage::from(image::GrayImage::from_pixel(64, 64, image::Luma([77])));
+    let grey = decoded_enough(&encoded(&grey, ImageFormat::Jpeg), 8);
+    assert_eq!((grey.width(), quarters(&grey)), (8, [[77; 3]; 4]));
+    let cmyk = unhex(CMYK_JPEG);
+    assert_eq!(decoded_enough(&cmyk, 1), decoded(&cmyk));
+    let png = encoded(&gradient(640, 640), PNG);
+    assert_eq!(decoded_enough(&png, 8), decoded(&png));
+}
+
 /// A PNG whose header claims `width` × `height`, its checksum right.
 fn png_claiming(width: u32, height: u32) -> Vec<u8> {
     let mut png = encoded(&gradient(1, 1), PNG);
@@ -268,7 +293,8 @@ proptest! {
             let at = index.index(bytes.len());
             bytes[at] = value;
         }
-        if let Ok(picture) = decode(&bytes, &PictureLimits { max_pixels: 1 << 20, ..PictureLimits::default() }) {
+        let limits = PictureLimits { max_pixels: 1 << 20, ..PictureLimits::default() };
+        for picture in [decode(&bytes, &limits), decode_enough(&bytes, &limits, NonZeroU32::new(2))].into_iter().flatten() {
             prop_assert_eq!(picture.rgb().len(), picture.width() as usize * picture.height() as usize * 3);
             prop_assert!(u64::from(picture.width()) * u64::from(picture.height()) <= 1 << 20);
         }
