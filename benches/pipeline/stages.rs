@@ -1,5 +1,6 @@
 //! Each stage alone.
 
+use std::hint::black_box;
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,7 +16,7 @@ use topgraft::vision::augmentation::{self, View};
 use topgraft::vision::backbone::Backbone;
 use topgraft::vision::device;
 use topgraft::vision::layers::UnfreezeFrom;
-use topgraft::vision::picture::{self, Picture, PictureLimits};
+use topgraft::vision::picture::{self, Picture, PictureError, PictureLimits};
 use topgraft::vision::precision::{Precision, PrecisionChoice};
 use topgraft::vision::preprocessing::Preprocessing;
 use topgraft::vision::tail::{Head, Tail};
@@ -57,11 +58,15 @@ pub fn report(body: &BodyWeights, data: &TrainingData, device: Device, limits: &
     let photograph = photograph(&pictures)?;
     let pixels = PictureLimits::default();
     let copies = [(); 16];
-    let whole = |()| Ok(drop(preprocessing.render(&picture::decode(&photograph, &pixels)?)));
-    let enough = |()| Ok(drop(preprocessing.render(&preprocessing.decode(&photograph, &pixels)?)));
+    let show = |picture: Result<Picture, PictureError>| -> anyhow::Result<()> {
+        black_box(preprocessing.render(&picture?));
+        Ok(())
+    };
+    let whole = |_: &()| show(picture::decode(&photograph, &pixels));
+    let enough = |_: &()| show(preprocessing.decode(&photograph, &pixels));
     let rate = |seconds: f64| copies.len() as f64 / seconds;
-    row("decode and render a 12-megapixel JPEG, all of it", rate(best(|| parallel(&copies, |&copy| whole(copy)))?), None);
-    row("… as small as is enough", rate(best(|| parallel(&copies, |&copy| enough(copy)))?), None);
+    row("decode and render a 12-megapixel JPEG, all of it", rate(best(|| parallel(&copies, whole))?), None);
+    row("… as small as is enough", rate(best(|| parallel(&copies, enough))?), None);
     row("render the evaluation view", count / render(View::Evaluation)?, None);
     row("render an augmented view", count / render(View::Augmented(1))?, None);
     prefix(body, device, limits)?;
