@@ -122,6 +122,6 @@ fn run(body: &BodyWeights, data: &TrainingData, features: &Path, recipe: Recipe)
         Plan { recipe, body, features_dir: features.to_owned(), feature_cache_bytes: Settings::default().feature_cache_bytes };
     let mut clock = Clock::default();
     let began = Instant::now();
-    training::run(&plan, data, &mut clock, &AtomicBool::new(false))?;
+    training::run(&plan, data, None, &mut clock, &AtomicBool::new(false))?;
     Ok((clock, began.elapsed().as_secs_f64()))
 }

@@ -70,6 +70,17 @@ class Service:
         lines = [json.loads(line) for line in connection.getresponse()]
         return sum("label" in line for line in lines), lines[-1]
 
+    def workers(self):
+        """Process ids of its workers."""
+        parent, found = f"PPid:\t{self.process.pid}\n", []
+        for status in pathlib.Path("/proc").glob("[0-9]*/status"):
+            try:
+                if parent in status.read_text():
+                    found.append(int(status.parent.name))
+            except OSError:
+                pass  # It has ended meanwhile.
+        return found
+
     def memory(self, what):
         """Bytes of memory that the server has (VmRSS), or had at most (VmHWM)."""
         lines = pathlib.Path(f"/proc/{self.process.pid}/status").read_text().splitlines()

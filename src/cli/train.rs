@@ -56,7 +56,7 @@ pub fn run(args: TrainArgs) -> Result<()> {
     let plan =
         Plan { recipe, body: &body, features_dir: settings.features_dir(), feature_cache_bytes: settings.feature_cache_bytes };
     let mut bars = Bars::default();
-    let trained = training::run(&plan, &data, &mut bars, &stop)?;
+    let trained = training::run(&plan, &data, None, &mut bars, &stop)?;
     bars.finish();
     let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let identity =

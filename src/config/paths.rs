@@ -62,6 +62,18 @@ impl Settings {
         self.trials_dir().join(job.to_string())
     }
 
+    /// The states of jobs that aren't over.
+    #[must_use]
+    pub fn checkpoints_dir(&self) -> PathBuf {
+        self.data_dir.join("checkpoints")
+    }
+
+    /// A job's states after its last epochs.
+    #[must_use]
+    pub fn checkpoint_dir(&self, job: Uuid) -> PathBuf {
+        self.checkpoints_dir().join(job.to_string())
+    }
+
     /// Whatever can be computed again.
     #[must_use]
     pub fn cache_dir(&self) -> PathBuf {

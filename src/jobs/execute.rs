@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 use tokio::runtime::Handle;
 use uuid::Uuid;
 
+use super::resume;
 use crate::artifact::{self, ArtifactError};
 use crate::config::Settings;
 use crate::dataset::ImageRecord;
@@ -81,8 +82,9 @@ pub fn execute(input: &Input, images: Vec<ImageRecord>) -> Result<Done, ExecuteE
         features_dir: settings.features_dir(),
         feature_cache_bytes: settings.feature_cache_bytes,
     };
+    let checkpoints = resume::checkpoints(input, &plan, &data)?;
     let mut recorder = Recorder { input, lost: None };
-    let trained = training::run(&plan, &data, &mut recorder, &input.stop);
+    let trained = training::run(&plan, &data, Some(&checkpoints), &mut recorder, &input.stop);
     if let Some(lost) = recorder.lost {
         return Err(lost.into());
     }

@@ -14,7 +14,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use super::WorkerHealth;
+use super::{WorkerHealth, resume};
 use crate::config::{ENVIRONMENT, Settings};
 use crate::store::Store;
 
@@ -24,7 +24,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// A worker that ran this long was sound: the pause begins anew.
 const SOUND: Duration = Duration::from_secs(60);
-/// How often leases that ran out are looked for.
+/// How often leases that ran out, and checkpoints that nobody needs, are looked for.
 const EXPIRY_CHECK: Duration = Duration::from_secs(5);
 /// How long a worker may take to end when asked to; then it is killed.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -55,13 +55,16 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Settles the jobs of workers that are run elsewhere and have died there. A worker that claims does so too, but all of
-    /// them may be busy for hours.
+    /// Settles the jobs of workers that are run elsewhere and have died there, and removes the checkpoints of jobs that are over.
+    /// A worker that claims settles them too, but all of them may be busy for hours.
     async fn settle_expired(&self, mut shutdown: watch::Receiver<bool>) {
         while !*shutdown.borrow() {
             match self.store.expire_leases(crate::store::now(), self.settings.max_attempts).await {
                 Ok(settled) => settled.iter().for_each(|(job, state)| tracing::warn!(%job, ?state, "a job's lease ran out")),
                 Err(error) => tracing::warn!(%error, "leases that ran out wait"),
+            }
+            if let Err(error) = resume::clear(&self.settings, &self.store).await {
+                tracing::warn!(%error, "the checkpoints of jobs that are over wait");
             }
             tokio::select! {
                 () = tokio::time::sleep(EXPIRY_CHECK) => {}

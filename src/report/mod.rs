@@ -93,6 +93,19 @@ pub struct Progress {
     pub eta_seconds: Option<f64>,
 }
 
+impl Progress {
+    /// A number that grows as a run gets further: 0 to 1 for features, 1 to 2 for the warm-up, 2 to 3 for fine-tuning.
+    #[must_use]
+    pub const fn standing(&self) -> f64 {
+        let stages = match self.phase {
+            Stage::Features => 0.0,
+            Stage::WarmUp => 1.0,
+            Stage::FineTune => 2.0,
+        };
+        stages + self.fraction
+    }
+}
+
 /// What one epoch came to. Losses are mean cross-entropies in nats.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Epoch {

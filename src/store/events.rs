@@ -124,8 +124,8 @@ pub(super) async fn insert_epoch(tx: &mut Tx, job: Uuid, epoch: &Epoch) -> Resul
     Ok(())
 }
 
-/// Forgets a job's epochs; says whether there were any.
-pub(super) async fn delete_epochs(tx: &mut Tx, job: Uuid) -> Result<bool, StoreError> {
-    let deleted = sqlx::query("delete from job_epochs where job_id = $1").bind(job.to_string()).execute(&mut **tx).await?;
-    Ok(deleted.rows_affected() > 0)
+/// Forgets a job's epochs.
+pub(super) async fn delete_epochs(tx: &mut Tx, job: Uuid) -> Result<(), StoreError> {
+    sqlx::query("delete from job_epochs where job_id = $1").bind(job.to_string()).execute(&mut **tx).await?;
+    Ok(())
 }

@@ -142,6 +142,7 @@ async fn migrate(pool: &SqlitePool) -> Result<(), StoreError> {
         ("init", include_str!("../../migrations/0001_init.sql")),
         ("features", include_str!("../../migrations/0002_features.sql")),
         ("sweeps", include_str!("../../migrations/0003_sweeps.sql")),
+        ("resume", include_str!("../../migrations/0004_resume.sql")),
     ];
     let migrations = (1..).zip(migrations).map(|(number, (name, sql))| {
         Migration::new(number, Cow::Borrowed(name), MigrationType::Simple, sql.into_sql_str(), false)

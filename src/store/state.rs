@@ -1,7 +1,7 @@
 //! The state machine of a job: `queued → running → succeeded | failed | cancelled`.
 //!
 //! `queued → cancelled` is a job cancelled before it began. `running → queued` is a worker that stopped or died: the job
-//! is begun again. `queued → failed` doesn't exist: only an attempt can fail.
+//! goes on with the next. `queued → failed` doesn't exist: only an attempt can fail.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -81,7 +81,7 @@ impl std::str::FromStr for JobState {
 pub enum EventKind {
     /// The job's state changed.
     State,
-    /// The job is begun again: what earlier events said of epochs no longer holds.
+    /// The job begins anew, since it can't go on from where it was: what earlier events said of epochs no longer holds.
     Restarted,
     /// What it keeps of the pictures between epochs.
     Features,

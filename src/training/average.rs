@@ -18,6 +18,17 @@ impl Average {
         Ok(Self { decay, steps: 0, average: copy(&parameters)?, parameters })
     }
 
+    /// How many steps it has taken in, and its numbers.
+    pub fn state(&self) -> (u32, &[Tensor]) {
+        (self.steps, &self.average)
+    }
+
+    /// Takes a state that [`Average::state`] gave, of tensors of the same sizes.
+    pub fn resume(&mut self, steps: u32, average: &[Tensor]) -> Result<(), TchError> {
+        self.steps = steps;
+        restore(&self.average, average)
+    }
+
     /// Takes the parameters' present numbers in.
     ///
     /// The first steps weigh more, decay min(d, (1 + t) / (10 + t)) as in TensorFlow's ExponentialMovingAverage: otherwise the

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::{ObserverError, ShelfError};
+use super::{CheckpointError, ObserverError, ShelfError};
 use crate::dataset::split::SplitError;
 use crate::report::PhaseName;
 use crate::vision::picture::PictureError;
@@ -33,6 +33,9 @@ pub enum TrainingError {
     /// The feature store can't be read or written.
     #[error("bottleneck features: {0}")]
     Features(#[from] ShelfError),
+    /// The state after an epoch can't be written or used.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
     /// The loss is no longer a number.
     #[error(
         "the loss of {phase} is no longer a number in epoch {epoch}: lower {phase}.optimizer.learning_rate (it is {learning_rate})"
@@ -63,6 +66,7 @@ impl TrainingError {
             Self::Split(_) => "class_too_small",
             Self::Picture { .. } | Self::Pack(_) => "dataset_unreadable",
             Self::Features(_) => "feature_store",
+            Self::Checkpoint(_) => "checkpoint",
             Self::Diverged { .. } => "diverged",
             Self::Observer(_) => "not_recorded",
             Self::Torch(_) => "torch",

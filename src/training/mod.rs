@@ -3,11 +3,13 @@
 //! Nothing here knows of jobs, databases or HTTP: [`run`] takes plain data and answers plain data.
 
 mod average;
+mod checkpoint;
 mod data;
 mod error;
 mod evaluate;
 mod events;
 mod features;
+mod learner;
 mod manifest;
 mod mixup;
 mod optimizer;
@@ -23,6 +25,7 @@ mod weights;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
+pub use checkpoint::{Checkpoint, CheckpointError, Checkpoints, Place};
 pub use data::TrainingData;
 pub use error::TrainingError;
 pub use events::{Event, Observer, ObserverError};
@@ -75,15 +78,17 @@ pub struct Trained {
 /// Trains: split, bottleneck features, warm-up, fine-tune, a report after each phase and, if pictures were kept back for it, a
 /// test.
 ///
-/// Runs on the calling thread until done; `stop` ends it within a batch.
+/// Runs on the calling thread until done; `stop` ends it within a batch. With `checkpoints`, its state is on disk before an epoch
+/// is told to the observer, and it goes on from the state that it is given.
 ///
 /// # Errors
 /// [`TrainingError::Stopped`] when told to stop; pictures, disk, memory or a diverging loss otherwise.
 pub fn run(
     plan: &Plan<'_>,
     data: &TrainingData,
+    checkpoints: Option<&Checkpoints>,
     observer: &mut dyn Observer,
     stop: &AtomicBool,
 ) -> Result<Trained, TrainingError> {
-    run::Run::prepare(plan, data, observer, stop)?.train()
+    run::Run::prepare(plan, data, checkpoints, observer, stop)?.train()
 }

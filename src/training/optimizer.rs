@@ -54,6 +54,21 @@ impl Optimizer {
         Ok(Self { spec, step: 0, slots })
     }
 
+    /// How many steps it has made, and what it remembers of each parameter: flat, in the parameters' order.
+    pub fn state(&self) -> (i32, Vec<&Tensor>, Vec<&Tensor>) {
+        (self.step, self.slots.iter().map(|slot| &slot.first).collect(), self.slots.iter().map(|slot| &slot.second).collect())
+    }
+
+    /// Takes a state that [`Optimizer::state`] gave, of tensors of the same sizes.
+    pub fn restore(&mut self, steps: i32, first: &[Tensor], second: &[Tensor]) -> Result<(), TchError> {
+        self.step = steps;
+        for ((slot, first), second) in self.slots.iter_mut().zip(first).zip(second) {
+            slot.first.f_copy_(first)?;
+            slot.second.f_copy_(second)?;
+        }
+        Ok(())
+    }
+
     /// Moves every parameter against its gradient by steps of `rate`; `gradients` in the order of the parameters.
     pub fn step(&mut self, gradients: &[Tensor], rate: f64) -> Result<(), TchError> {
         let _plain = tch::no_grad_guard();

@@ -1,72 +1,93 @@
 //! When to stop waiting for validation to get better: for the whole phase, and for the learning rate.
 
+use serde::{Deserialize, Serialize};
 use tch::{TchError, Tensor};
 
 use super::average::restore;
-use super::phase::Outcome;
+use super::evaluate::Evaluation;
 
-/// The best epoch so far and its weights, if the phase has patience; the last epoch's otherwise.
+/// What an epoch is judged by.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Score {
+    pub epoch: u32,
+    /// On the validation pictures.
+    pub accuracy: f64,
+    /// Likewise.
+    pub loss: f64,
+}
+
+impl Score {
+    pub const fn of(epoch: u32, evaluation: &Evaluation) -> Self {
+        Self { epoch, accuracy: evaluation.accuracy, loss: evaluation.loss }
+    }
+
+    /// By validation accuracy, and where that is the same by validation loss.
+    fn beats(&self, other: &Self) -> bool {
+        self.accuracy > other.accuracy || (self.accuracy >= other.accuracy && self.loss < other.loss)
+    }
+}
+
+/// The best epoch so far and its weights, if the phase has patience.
+#[derive(Debug)]
 pub struct Best {
     patience: u32,
-    outcome: Option<Outcome>,
-    weights: Vec<Tensor>,
+    kept: Option<(Score, Vec<Tensor>)>,
 }
 
 impl Best {
     /// Waits `patience` epochs for a better one; 0 keeps the last epoch whatever it is.
     pub const fn new(patience: u32) -> Self {
-        Self { patience, outcome: None, weights: Vec::new() }
+        Self { patience, kept: None }
     }
 
-    /// Takes note of an epoch, taking it and a copy of its weights if it is the best so far. True if the phase is to end.
-    pub fn note(
-        &mut self,
-        outcome: &mut Option<Outcome>,
-        weights: impl FnOnce() -> Result<Vec<Tensor>, TchError>,
-    ) -> Result<bool, TchError> {
-        let Some(new) = outcome.as_ref().filter(|_| self.patience > 0) else { return Ok(false) };
-        match &self.outcome {
-            Some(best) if !better(new, best) => Ok(new.epoch - best.epoch >= self.patience),
+    /// One that has noted this before.
+    pub const fn resumed(patience: u32, kept: Option<(Score, Vec<Tensor>)>) -> Self {
+        Self { patience, kept }
+    }
+
+    /// What is kept.
+    pub const fn kept(&self) -> Option<&(Score, Vec<Tensor>)> {
+        self.kept.as_ref()
+    }
+
+    /// Takes note of an epoch, and a copy of its weights if it is the best so far. True if the phase is to end.
+    pub fn note(&mut self, new: Score, weights: impl FnOnce() -> Result<Vec<Tensor>, TchError>) -> Result<bool, TchError> {
+        if self.patience == 0 {
+            return Ok(false);
+        }
+        match &self.kept {
+            Some((best, _)) if !new.beats(best) => Ok(new.epoch - best.epoch >= self.patience),
             _ => {
-                self.weights = weights()?;
-                self.outcome = outcome.take();
+                self.kept = Some((new, weights()?));
                 Ok(false)
             }
         }
     }
 
-    /// What the phase comes to: the best epoch with `parameters` set to its weights, or else `last`.
-    pub fn settle(self, last: Option<Outcome>, parameters: &[Tensor]) -> Result<Option<Outcome>, TchError> {
-        let Some(best) = self.outcome else { return Ok(last) };
-        restore(parameters, &self.weights)?;
-        Ok(Some(best))
+    /// The epoch that the phase comes to: the best, `parameters` set to its weights, or else `last`.
+    pub fn settle(self, last: u32, parameters: &[Tensor]) -> Result<u32, TchError> {
+        let Some((best, weights)) = self.kept else { return Ok(last) };
+        if best.epoch != last {
+            restore(parameters, &weights)?;
+        }
+        Ok(best.epoch)
     }
-}
-
-/// By validation accuracy, and where that is the same by validation loss.
-fn better(new: &Outcome, old: &Outcome) -> bool {
-    let (new, old) = (&new.evaluation, &old.evaluation);
-    new.accuracy > old.accuracy || (new.accuracy >= old.accuracy && new.loss < old.loss)
 }
 
 /// Counts how often a plateau of the validation loss was reached.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Plateau {
-    lowest: f64,
+    /// None before the first epoch.
+    lowest: Option<f64>,
     waited: u32,
     reductions: u32,
-}
-
-impl Default for Plateau {
-    fn default() -> Self {
-        Self { lowest: f64::INFINITY, waited: 0, reductions: 0 }
-    }
 }
 
 impl Plateau {
     /// Takes note of an epoch's validation loss; after `patience` epochs without a lower one, the rate is reduced once more.
     pub fn note(&mut self, loss: f64, patience: u32) {
-        if loss < self.lowest {
-            (self.lowest, self.waited) = (loss, 0);
+        if self.lowest.is_none_or(|lowest| loss < lowest) {
+            (self.lowest, self.waited) = (Some(loss), 0);
             return;
         }
         self.waited += 1;
@@ -84,28 +105,22 @@ impl Plateau {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::training::evaluate::Evaluation;
-
-    fn outcome(epoch: u32, accuracy: f64, loss: f64) -> Option<Outcome> {
-        Some(Outcome { epoch, evaluation: Evaluation { probabilities: Vec::new(), loss, accuracy } })
-    }
 
     /// Runs through epochs of (accuracy, loss); answers how many were trained, the one kept, and the weight left.
-    fn run(patience: u32, epochs: &[(f64, f64)]) -> (usize, u32, f64) {
+    fn run(patience: u32, epochs: &[(f64, f64)]) -> (u32, u32, f64) {
         let weight = Tensor::from_slice(&[0.0f32]);
         let mut best = Best::new(patience);
-        let mut last = None;
         let mut trained = 0;
         for (epoch, &(accuracy, loss)) in (1u32..).zip(epochs) {
-            trained += 1;
+            trained = epoch;
             let _ = weight.shallow_clone().fill_(f64::from(epoch));
-            last = outcome(epoch, accuracy, loss);
-            if best.note(&mut last, || super::super::average::copy(std::slice::from_ref(&weight))).unwrap() {
+            let copy = || super::super::average::copy(std::slice::from_ref(&weight));
+            if best.note(Score { epoch, accuracy, loss }, copy).unwrap() {
                 break;
             }
         }
-        let kept = best.settle(last, std::slice::from_ref(&weight)).unwrap().unwrap();
-        (trained, kept.epoch, weight.double_value(&[0]))
+        let kept = best.settle(trained, std::slice::from_ref(&weight)).unwrap();
+        (trained, kept, weight.double_value(&[0]))
     }
 
     #[test]

@@ -6,11 +6,13 @@ use std::time::Instant;
 use tch::{Device, Kind, Reduction, TchError, Tensor};
 
 use super::average::{self, Average};
+use super::checkpoint::{Checkpoint, Keeper, Place};
 use super::evaluate::{Evaluation, Exam, evaluate, targets};
 use super::features::{FeatureStore, Target};
+use super::learner::Learner;
 use super::mixup::Mixup;
-use super::optimizer::{Optimizer, clip};
-use super::patience::{Best, Plateau};
+use super::optimizer::clip;
+use super::patience::Score;
 use super::progress::Reporter;
 use super::sample::{self, Draw, Sample};
 use super::{TrainingError, seeds};
@@ -42,66 +44,59 @@ pub struct Outcome {
     pub evaluation: Evaluation,
 }
 
-/// All that moves in a phase.
-struct Learner {
-    parameters: Vec<Tensor>,
-    optimizer: Optimizer,
-    average: Option<Average>,
-    /// What each class's loss counts.
-    class_weights: Option<Tensor>,
-}
-
 impl PhaseRun<'_> {
-    /// Trains `tail` in place and answers what its weights then make of the validation pictures.
+    /// Trains `tail` in place, from the state of `resumed` on if there is one, and answers what its weights then make of the
+    /// validation pictures. After each epoch: its checkpoint, then its row.
     pub fn train(
         &self,
         tail: &Tail,
         store: &mut FeatureStore<'_>,
         reporter: &mut Reporter<'_>,
+        keeper: &Keeper,
+        resumed: Option<&Checkpoint>,
     ) -> Result<Outcome, TrainingError> {
-        let mut learner = self.learner(tail)?;
-        let mut plateau = Plateau::default();
-        let mut best = Best::new(self.phase.patience);
-        let mut outcome = None;
-        for epoch in 1..=self.phase.epochs {
-            let began = Instant::now();
-            let (train_loss, train_accuracy) = self.epoch(tail, &mut learner, store, epoch, plateau.reductions(), reporter)?;
+        let mut learner = Learner::new(tail, &self.phase)?;
+        let class_weights = match self.recipe.class_balance {
+            ClassBalance::Weights => Some(self.class_weights(learner.parameters[0].device())?),
+            ClassBalance::None | ClassBalance::Sampling => None,
+        };
+        let (mut last, mut ended, mut evaluation) = (0, false, None);
+        if let Some(checkpoint) = resumed {
+            learner.resume(checkpoint, self.phase.patience)?;
+            (last, ended) = (checkpoint.state.place.epoch, checkpoint.state.learner.ended);
+        }
+        while last < self.phase.epochs && !ended {
+            if last > 0 {
+                learner.exchange()?;
+            }
+            let (began, epoch, reductions) = (Instant::now(), last + 1, learner.plateau.reductions());
+            let moved = self.epoch(tail, &mut learner, class_weights.as_ref(), store, epoch, reporter)?;
             learner.exchange()?;
-            let evaluation = evaluate(tail, store, &self.exam())?;
+            let found = evaluate(tail, store, &self.exam())?;
+            learner.plateau.note(found.loss, self.phase.schedule.patience);
+            ended = learner.best.note(Score::of(epoch, &found), || average::copy(&learner.parameters))?;
+            let place = Place { phase: self.name, epoch };
+            keeper.keep(place, &learner, ended)?;
             reporter.epoch(&Epoch {
                 phase: self.name,
                 epoch,
-                train_loss,
-                train_accuracy,
-                val_loss: evaluation.loss,
-                val_accuracy: evaluation.accuracy,
-                learning_rate: self.rate(epoch, 0, plateau.reductions()),
+                train_loss: moved.loss,
+                train_accuracy: moved.accuracy,
+                val_loss: found.loss,
+                val_accuracy: found.accuracy,
+                learning_rate: self.rate(epoch, 0, reductions),
                 seconds: began.elapsed().as_secs_f64(),
             })?;
-            plateau.note(evaluation.loss, self.phase.schedule.patience);
-            outcome = Some(Outcome { epoch, evaluation });
-            if best.note(&mut outcome, || average::copy(&learner.parameters))? {
-                break;
-            }
-            if epoch < self.phase.epochs {
-                learner.exchange()?;
-            }
+            keeper.recorded(place)?;
+            (last, evaluation) = (epoch, Some(found));
         }
-        let outcome = best.settle(outcome, &learner.parameters)?;
-        outcome.ok_or(TrainingError::NothingToTrain)
-    }
-
-    fn learner(&self, tail: &Tail) -> Result<Learner, TrainingError> {
-        let parameters: Vec<Tensor> = tail.parameters().iter().map(|tensor| tensor.set_requires_grad(true)).collect();
-        let average = match self.phase.ema_decay {
-            decay if decay > 0.0 => Some(Average::new(decay, &parameters)?),
-            _ => None,
+        let epoch = learner.best.settle(last, &learner.parameters)?;
+        let evaluation = match evaluation.filter(|_| epoch == last) {
+            Some(evaluation) => evaluation,
+            // Of the best epoch's weights, or those that a checkpoint had.
+            None => evaluate(tail, store, &self.exam())?,
         };
-        let class_weights = match self.recipe.class_balance {
-            ClassBalance::Weights => Some(self.class_weights(parameters[0].device())?),
-            ClassBalance::None | ClassBalance::Sampling => None,
-        };
-        Ok(Learner { optimizer: Optimizer::new(self.phase.optimizer, &parameters)?, parameters, average, class_weights })
+        Ok(Outcome { epoch, evaluation })
     }
 
     /// One over each class's frequency among the training pictures, 1 for a class of average size.
@@ -114,17 +109,17 @@ impl PhaseRun<'_> {
         Ok(Tensor::f_from_slice(&weights)?.f_to_device(device)?)
     }
 
-    /// One pass over the training pictures; answers the mean loss and the accuracy as the weights moved. Its randomness is its
-    /// own: drawn from the seed, the phase and its number.
+    /// One pass over the training pictures. Its randomness is its own: drawn from the seed, the phase and its number.
     fn epoch(
         &self,
         tail: &Tail,
         learner: &mut Learner,
+        class_weights: Option<&Tensor>,
         store: &mut FeatureStore<'_>,
         epoch: u32,
-        reductions: u32,
         reporter: &mut Reporter<'_>,
-    ) -> Result<(f64, f64), TrainingError> {
+    ) -> Result<Moved, TrainingError> {
+        let reductions = learner.plateau.reductions();
         let Self { name, phase, recipe, labels, stop, .. } = *self;
         seeds::seed_torch(recipe.seed, name.as_str(), u64::from(epoch));
         let samples =
@@ -138,7 +133,7 @@ impl PhaseRun<'_> {
             let mix = mixup.draw();
             let logits = tail.forward(&mix.features(x)?, Some(recipe.head.dropout))?;
             let truth = targets(&batches[step], labels, &logits)?;
-            let loss = mix.loss(&truth, |truth| self.loss(&logits, truth, learner))?;
+            let loss = mix.loss(&truth, |truth| self.loss(&logits, truth, class_weights))?;
             let gradients = Tensor::f_run_backward(&[&loss], &learner.parameters, false, false)?;
             if phase.gradient_clip > 0.0 {
                 clip(&gradients, phase.gradient_clip)?;
@@ -155,12 +150,11 @@ impl PhaseRun<'_> {
         if !loss.is_finite() {
             return Err(TrainingError::Diverged { phase: name, epoch, learning_rate: phase.optimizer.learning_rate });
         }
-        Ok((loss, accuracy))
+        Ok(Moved { loss, accuracy })
     }
 
     /// Mean cross-entropy against the targets, smoothed and weighted as the recipe has it.
-    fn loss(&self, logits: &Tensor, truth: &Tensor, learner: &Learner) -> Result<Tensor, TchError> {
-        let weights = learner.class_weights.as_ref();
+    fn loss(&self, logits: &Tensor, truth: &Tensor, weights: Option<&Tensor>) -> Result<Tensor, TchError> {
         logits.f_cross_entropy_loss(truth, weights, Reduction::Mean, NO_CLASS, self.recipe.label_smoothing)
     }
 
@@ -184,11 +178,10 @@ impl PhaseRun<'_> {
     }
 }
 
-impl Learner {
-    /// Exchanges the weights with their average, if there is one: before validation, and back after it.
-    fn exchange(&mut self) -> Result<(), TrainingError> {
-        Ok(self.average.as_mut().map_or(Ok(()), Average::exchange)?)
-    }
+/// Mean loss and accuracy of an epoch's training pictures, as the weights moved.
+struct Moved {
+    loss: f64,
+    accuracy: f64,
 }
 
 /// The target that torch leaves out of a loss; no class has this number.

@@ -11,7 +11,8 @@ const INTERVAL: Duration = Duration::from_millis(500);
 /// Tells an observer, with progress thinned out and dated.
 pub struct Reporter<'a> {
     observer: &'a mut dyn Observer,
-    stage: Option<(Stage, Instant)>,
+    /// The stage, when it began, and what share of it was done by then.
+    stage: Option<(Stage, Instant, f64)>,
     told: Option<Instant>,
 }
 
@@ -24,21 +25,21 @@ impl<'a> Reporter<'a> {
     /// Notes that `done` of `total` steps of a stage are complete.
     pub fn progress(&mut self, phase: Stage, epoch: u32, epochs: u32, done: usize, total: usize) -> Result<(), ObserverError> {
         let now = Instant::now();
-        let began = match self.stage {
-            Some((stage, began)) if stage == phase => began,
+        let fraction = if total == 0 { 1.0 } else { done as f64 / total as f64 };
+        let (began, before) = match self.stage {
+            Some((stage, began, before)) if stage == phase => (began, before),
             _ => {
-                self.stage = Some((phase, now));
+                self.stage = Some((phase, now, fraction));
                 self.told = None;
-                now
+                (now, fraction)
             }
         };
         if done < total && self.told.is_some_and(|told| now - told < INTERVAL) {
             return Ok(());
         }
         self.told = Some(now);
-        let fraction = if total == 0 { 1.0 } else { done as f64 / total as f64 };
-        let elapsed = (now - began).as_secs_f64();
-        let eta_seconds = (fraction > 0.0 && elapsed > 0.0).then(|| elapsed / fraction * (1.0 - fraction));
+        let (elapsed, gained) = ((now - began).as_secs_f64(), fraction - before);
+        let eta_seconds = (gained > 0.0 && elapsed > 0.0).then(|| elapsed / gained * (1.0 - fraction));
         self.observer.observe(Event::Progress(&Progress { phase, epoch, epochs, fraction, eta_seconds }))
     }
 

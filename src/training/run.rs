@@ -4,6 +4,7 @@ use std::sync::atomic::AtomicBool;
 
 use tch::Kind;
 
+use super::checkpoint::{Checkpoint, Checkpoints, Keeper};
 use super::evaluate::{Evaluation, Exam, evaluate};
 use super::features::{Demand, FeatureStore, Planned, Target, budget, plan};
 use super::outliers::outliers;
@@ -39,13 +40,16 @@ pub struct Run<'a> {
     draw: Draw,
     store: FeatureStore<'a>,
     tail: Tail,
+    keeper: Keeper,
+    resumed: Option<&'a Checkpoint>,
 }
 
 impl<'a> Run<'a> {
-    /// Splits the pictures, makes sure of their features and begins a head.
+    /// Splits the pictures, makes sure of their features and begins a head, or takes up what a checkpoint has.
     pub fn prepare(
         plan: &'a Plan<'a>,
         data: &'a TrainingData,
+        checkpoints: Option<&'a Checkpoints>,
         observer: &'a mut dyn Observer,
         stop: &'a AtomicBool,
     ) -> Result<Self, TrainingError> {
@@ -60,7 +64,12 @@ impl<'a> Run<'a> {
             crate::dataset::split::stratified(&labels, &keys, recipe.validation_fraction, recipe.test_fraction, recipe.seed)?;
         let from = if recipe.fine_tune.phase.epochs == 0 { UnfreezeFrom::NONE } else { recipe.fine_tune.unfreeze_from };
         let mut reporter = Reporter::new(observer);
-        let planned = planned(plan, &split, from, &backbone)?;
+        let resumed = checkpoints.and_then(|checkpoints| checkpoints.resume.as_ref());
+        let planned = match resumed {
+            // Whatever the disk has room for by now: other views would make it another run.
+            Some(checkpoint) => Planned::again(checkpoint.state.features.clone()),
+            None => planned(plan, &split, from, &backbone)?,
+        };
         reporter.features(&planned.plan)?;
         let mut store = FeatureStore::open(plan, data, backbone, from, &planned)?;
         store.ensure(&samples(recipe, &split, planned.plan.views), &mut reporter, stop)?;
@@ -68,31 +77,38 @@ impl<'a> Run<'a> {
             None if recipe.augmentation.count > 0 => Draw::Fresh,
             _ => Draw::Stored(planned.plan.views),
         };
-        let scale = feature_scale(&mut store, &split.train, stop)?;
+        let scale = match resumed {
+            Some(checkpoint) => checkpoint.state.feature_scale,
+            None => feature_scale(&mut store, &split.train, stop)?,
+        };
         seeds::seed_torch(recipe.seed, "head", 0);
         let head = Head::new(store.head_inputs(), recipe.head.units, data.classes.len(), scale, device)?;
         let tail = Tail { convs: Vec::new(), head };
-        Ok(Self { plan, data, stop, reporter, precision, split, labels, from, draw, store, tail })
+        let dir = checkpoints.map(|checkpoints| checkpoints.dir.clone());
+        let mut keeper = Keeper::new(dir, plan, data, planned.plan, scale);
+        resumed.iter().flat_map(|checkpoint| &checkpoint.state.phases).for_each(|report| keeper.phase(report.clone()));
+        Ok(Self { plan, data, stop, reporter, precision, split, labels, from, draw, store, tail, keeper, resumed })
     }
 
     /// Trains both phases, reports, tests.
     pub fn train(mut self) -> Result<Trained, TrainingError> {
-        let mut phases = Vec::new();
         let mut last = None;
         for name in [PhaseName::WarmUp, PhaseName::FineTune] {
             if let Some(outcome) = self.phase(name)? {
                 let report = self.report(name, outcome.epoch, &self.split.validation, &outcome.evaluation);
                 self.reporter.phase(&report)?;
-                phases.push(report);
+                self.keeper.phase(report);
                 last = Some((name, outcome));
             }
         }
         let Some((name, last)) = last else { return Err(TrainingError::NothingToTrain) };
         let (test, outliers) = self.closing(name, last.epoch)?;
         let calibration = self.calibration(&last.evaluation);
+        let predictions = self.predictions(&last.evaluation, calibration.as_ref());
+        let tensors = weights::to_tensors(&self.tail, outliers.as_ref())?;
         let report = Report {
             classes: self.data.classes.clone(),
-            phases,
+            phases: self.keeper.into_phases(),
             test,
             split: SplitSummary {
                 train: self.split.train.len() as u64,
@@ -100,21 +116,21 @@ impl<'a> Run<'a> {
                 test: self.split.test.len() as u64,
                 seed: self.plan.recipe.seed,
             },
-            predictions: self.predictions(&last.evaluation, calibration.as_ref()),
+            predictions,
             calibration,
         };
-        let tensors = weights::to_tensors(&self.tail, outliers.as_ref())?;
         Ok(Trained { tensors, report, precision: self.precision, unfreeze_from: self.from })
     }
 
-    /// Trains one phase, if it has epochs, and says what its weights make of the validation pictures.
+    /// Trains one phase, if it has epochs and wasn't complete before, and says what its weights make of the validation pictures.
     fn phase(&mut self, name: PhaseName) -> Result<Option<Outcome>, TrainingError> {
         let recipe = &self.plan.recipe;
         let phase = match name {
             PhaseName::WarmUp => recipe.warm_up,
             PhaseName::FineTune => recipe.fine_tune.phase,
         };
-        if phase.epochs == 0 {
+        let began = self.resumed.map(|checkpoint| checkpoint.state.place.phase);
+        if phase.epochs == 0 || began.is_some_and(|began| began > name) {
             return Ok(None);
         }
         if name == PhaseName::FineTune {
@@ -132,7 +148,8 @@ impl<'a> Run<'a> {
             precision: self.precision,
             stop: self.stop,
         };
-        run.train(&self.tail, &mut self.store, &mut self.reporter).map(Some)
+        let resumed = self.resumed.filter(|_| began == Some(name));
+        run.train(&self.tail, &mut self.store, &mut self.reporter, &self.keeper, resumed).map(Some)
     }
 
     /// What the final weights make of the pictures kept back, if there are any, and where the classes lie under them.

@@ -12,6 +12,7 @@ mod models;
 mod pictures;
 mod predict;
 mod readme;
+mod resume;
 mod server;
 mod serving;
 mod sweeps;

@@ -101,7 +101,7 @@ impl Bench {
         // The observer sets the flag that the run reads: one lives in the other's owner.
         let stop = AtomicBool::new(false);
         let mut observer = Forward { told, stop: &stop };
-        training::run(&plan, &self.data, &mut observer, &stop)
+        training::run(&plan, &self.data, None, &mut observer, &stop)
     }
 }
 

@@ -24,7 +24,7 @@ fn a_killed_worker_comes_back_and_its_job_goes_on() {
     assert_ne!(again, worker);
     let job = server.finished(&id);
     assert_eq!((&job["state"], &job["attempts"]), (&"succeeded".into(), &2.into()), "{job}");
-    // The second attempt's epochs alone are there, each once.
+    // Each epoch is there once.
     let epochs = server.get(&format!("/v1/jobs/{id}/epochs")).expect(200);
     assert_eq!(epochs.as_array().or_else(|| epochs["items"].as_array()).unwrap().len(), 202);
     let workers = server.get("/readyz").expect(200)["workers"].clone();

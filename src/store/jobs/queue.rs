@@ -4,9 +4,13 @@ use sqlx::Row;
 use uuid::Uuid;
 
 use super::{Failure, Job, StateEvent, job, settle};
+use crate::report::Progress;
 use crate::store::rows::Cells;
 use crate::store::{EventKind, JobState};
 use crate::store::{Store, StoreError, Tx, events};
+
+/// The standing of a job that has told nothing of its progress.
+const NOWHERE: f64 = -1.0;
 
 /// What a queued job `waiting` must fulfil to be begun: if it is a trial, fewer of its sweep's run than may.
 macro_rules! may_begin {
@@ -14,6 +18,13 @@ macro_rules! may_begin {
         "waiting.state = 'queued' and (waiting.sweep_id is null
          or (select count(*) from jobs begun where begun.sweep_id = waiting.sweep_id and begun.state = 'running')
          < (select concurrency from sweeps where sweeps.id = waiting.sweep_id))"
+    };
+}
+
+/// What [`abandon`] must know of running jobs.
+macro_rules! abandoned {
+    () => {
+        "select id, attempts, cancel_requested, progress, losses, furthest from jobs where state = 'running'"
     };
 }
 
@@ -28,7 +39,7 @@ pub struct Claim<'a> {
     pub now: i64,
     /// How long the claim holds without a heartbeat, in milliseconds.
     pub lease_ms: i64,
-    /// How often a job is started before it counts as failed.
+    /// How often in a row a job may lose its worker without getting any further.
     pub max_attempts: u32,
 }
 
@@ -43,8 +54,8 @@ pub struct Heartbeat {
 
 impl Store {
     /// Claims the oldest job that waits, for which those of lost workers wait again: 1. look whether there is anything to do;
-    /// 2. settle claims that have run out; 3. take the oldest job, but no trial of a sweep that has as many running as it may;
-    /// 4. forget what an earlier attempt reported, and say so.
+    /// 2. settle claims that have run out; 3. take the oldest job, but no trial of a sweep that has as many running as it may.
+    /// What an earlier attempt reported stays: the job goes on from there, or [`Store::restart`] says that it can't.
     ///
     /// # Errors
     /// The database's own.
@@ -67,7 +78,7 @@ impl Store {
         // `for update skip locked`, and the sweep's row be locked before.
         let row = sqlx::query(concat!(
             "update jobs set state = 'running', attempts = attempts + 1, worker = $1, lease = $2, lease_expires_at = $3,
-             started_at = $4, progress = null, features = null, version = null
+             started_at = $4, version = null
              where state = 'queued' and id = (select waiting.id from jobs waiting where ",
             may_begin!(),
             " order by waiting.id limit 1) returning *"
@@ -81,9 +92,6 @@ impl Store {
         let claimed = row.as_ref().map(job).transpose()?;
         if let Some(job) = &claimed {
             let event = StateEvent::new(JobState::Running, job.attempts);
-            if events::delete_epochs(&mut tx, job.id).await? || job.attempts > 1 {
-                events::append(&mut tx, job.id, EventKind::Restarted, &event).await?;
-            }
             events::append(&mut tx, job.id, EventKind::State, &event).await?;
         }
         tx.commit().await?;
@@ -133,10 +141,7 @@ impl Store {
         max_attempts: u32,
     ) -> Result<Vec<(Uuid, JobState)>, StoreError> {
         let mut tx = self.begin().await?;
-        let rows = sqlx::query("select id, attempts, cancel_requested from jobs where state = 'running' and worker = $1")
-            .bind(worker)
-            .fetch_all(&mut *tx)
-            .await?;
+        let rows = sqlx::query(concat!(abandoned!(), " and worker = $1")).bind(worker).fetch_all(&mut *tx).await?;
         let settled = abandon(&mut tx, &rows, reason, max_attempts).await?;
         tx.commit().await?;
         Ok(settled)
@@ -144,12 +149,8 @@ impl Store {
 }
 
 async fn expire(tx: &mut Tx, now: i64, max_attempts: u32) -> Result<Vec<(Uuid, JobState)>, StoreError> {
-    let rows = sqlx::query(
-        "select id, attempts, cancel_requested from jobs where state = 'running' and lease_expires_at < $1 order by id",
-    )
-    .bind(now)
-    .fetch_all(&mut **tx)
-    .await?;
+    let rows =
+        sqlx::query(concat!(abandoned!(), " and lease_expires_at < $1 order by id")).bind(now).fetch_all(&mut **tx).await?;
     abandon(tx, &rows, "its worker was not heard of any more", max_attempts).await
 }
 
@@ -164,11 +165,20 @@ async fn abandon(
     for row in rows {
         let row = Cells(row);
         let (id, attempts) = (row.id("id")?, row.unsigned::<u32>("attempts")?);
+        let furthest = row.get::<f64>("furthest")?;
+        let standing = row.json_or_none("progress")?.map_or(NOWHERE, |progress: Progress| progress.standing());
+        let losses = if standing > furthest { 1 } else { row.unsigned::<u32>("losses")?.saturating_add(1) };
+        sqlx::query("update jobs set losses = $2, furthest = $3 where id = $1")
+            .bind(id.to_string())
+            .bind(i64::from(losses))
+            .bind(standing.max(furthest))
+            .execute(&mut **tx)
+            .await?;
         let mut event = StateEvent::new(JobState::Queued, attempts);
         if row.get::<i64>("cancel_requested")? != 0 {
             event.state = JobState::Cancelled;
-        } else if attempts >= max_attempts {
-            let message = format!("it was started {attempts} times and each time its worker was lost; the last time, {reason}");
+        } else if losses >= max_attempts {
+            let message = format!("its worker was lost {losses} times without getting any further; the last time, {reason}");
             event.state = JobState::Failed;
             event.error = Some(Failure { code: "worker_lost".to_owned(), message });
         } else {

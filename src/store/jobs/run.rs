@@ -94,14 +94,41 @@ impl Store {
         Ok(tx.commit().await?)
     }
 
-    /// Notes a complete phase.
+    /// Notes a complete phase. One that was noted before, in the same words and since the job last began, isn't told again.
     ///
     /// # Errors
     /// [`StoreError::LostLease`].
     pub async fn record_phase(&self, id: Uuid, lease: Uuid, report: &PhaseReport) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
         holds(&mut tx, id, lease).await?;
-        events::append(&mut tx, id, EventKind::Report, report).await?;
+        let told = sqlx::query(
+            "select 1 from job_events where job_id = $1 and kind = 'report' and data = $2 and seq > (
+                 select coalesce(max(begun.seq), 0) from job_events begun where begun.job_id = $1 and begun.kind = 'restarted')",
+        )
+        .bind(id.to_string())
+        .bind(json(report)?)
+        .fetch_optional(&mut *tx)
+        .await?;
+        if told.is_none() {
+            events::append(&mut tx, id, EventKind::Report, report).await?;
+        }
+        Ok(tx.commit().await?)
+    }
+
+    /// The job can't go on from where it was: forgets what was reported of it, and says so. How far it had been counts on: one that
+    /// begins anew each time ends as one that gets no further.
+    ///
+    /// # Errors
+    /// [`StoreError::LostLease`].
+    pub async fn restart(&self, id: Uuid, lease: Uuid) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        let attempts = holds(&mut tx, id, lease).await?;
+        events::delete_epochs(&mut tx, id).await?;
+        sqlx::query("update jobs set progress = null, features = null where id = $1")
+            .bind(id.to_string())
+            .execute(&mut *tx)
+            .await?;
+        events::append(&mut tx, id, EventKind::Restarted, &StateEvent::new(JobState::Running, attempts)).await?;
         Ok(tx.commit().await?)
     }
 

@@ -158,20 +158,48 @@ async fn a_heartbeat_keeps_the_claim() {
 }
 
 #[tokio::test]
-async fn a_takeover_forgets_the_earlier_attempt_and_says_so() {
+async fn a_takeover_goes_on_from_the_last_epoch() {
     let t = temp().await;
     let id = queued_job(&t.store, ready_dataset(&t.store, "d").await).await;
     let (_, lease) = claimed(&t.store, "w1", 0).await.unwrap();
     t.store.record_epoch(id, lease, &epoch(PhaseName::WarmUp, 1)).await.unwrap();
+    let report = PhaseReport::new(PhaseName::WarmUp, 1, &["a".to_owned()], [(0, 0)]);
+    t.store.record_phase(id, lease, &report).await.unwrap();
     t.store.reserve_version(id, lease).await.unwrap();
     let (job, lease) = claimed(&t.store, "w2", 1001).await.unwrap();
-    assert_eq!((job.attempts, job.version, job.progress), (2, None, None));
+    assert_eq!((job.attempts, job.version), (2, None));
+    assert_eq!(t.store.epochs(id).await.unwrap().len(), 1);
+    // The phase's report is there; an epoch that is there already is a defect.
+    t.store.record_phase(id, lease, &report).await.unwrap();
+    assert!(t.store.record_epoch(id, lease, &epoch(PhaseName::WarmUp, 1)).await.is_err());
+    t.store.record_epoch(id, lease, &epoch(PhaseName::FineTune, 1)).await.unwrap();
+    assert_eq!(told(&t.store, id).await, ["queued", "running", "epoch", "report", "queued", "running", "epoch"]);
+    // Or it begins anew, and says so.
+    t.store.restart(id, lease).await.unwrap();
     assert!(t.store.epochs(id).await.unwrap().is_empty());
-    assert_eq!(told(&t.store, id).await, ["queued", "running", "epoch", "queued", "restarted", "running"]);
+    assert_eq!(t.store.job(id).await.unwrap().progress, None);
     t.store.record_epoch(id, lease, &epoch(PhaseName::WarmUp, 1)).await.unwrap();
-    // The second attempt is the last.
+    t.store.record_phase(id, lease, &report).await.unwrap();
+    assert_eq!(told(&t.store, id).await[7..], ["restarted", "epoch", "report"]);
+}
+
+#[tokio::test]
+async fn a_job_fails_that_loses_its_worker_without_getting_any_further() {
+    let t = temp().await;
+    let id = queued_job(&t.store, ready_dataset(&t.store, "d").await).await;
+    // It gets further each time, however often it loses its worker.
+    for step in 0..6 {
+        let (_, lease) = claimed(&t.store, "w", 0).await.unwrap();
+        t.store.record_progress(id, lease, &progress(f64::from(step) / 6.0)).await.unwrap();
+        assert_eq!(t.store.expire_leases(9999, 2).await.unwrap(), [(id, JobState::Queued)], "{step}");
+    }
+    // Features come before the warm-up, so that is no further; the second loss there is one too many.
+    let (_, lease) = claimed(&t.store, "w", 0).await.unwrap();
+    let features = Progress { phase: Stage::Features, ..progress(0.99) };
+    t.store.record_progress(id, lease, &features).await.unwrap();
     assert_eq!(t.store.expire_leases(9999, 2).await.unwrap(), [(id, JobState::Failed)]);
-    assert_eq!(t.store.job(id).await.unwrap().error.unwrap().code, "worker_lost");
+    let job = t.store.job(id).await.unwrap();
+    assert_eq!((job.attempts, job.error.unwrap().code.as_str()), (7, "worker_lost"));
     assert!(claimed(&t.store, "w3", 9999).await.is_none());
 }
 
@@ -203,11 +231,9 @@ async fn a_worker_that_stops_gives_its_job_back_uncounted() {
     for _ in 0..4 {
         let (job, lease) = claimed(&t.store, "w", 0).await.unwrap();
         assert_eq!(job.attempts, 1);
-        t.store.record_epoch(id, lease, &epoch(PhaseName::WarmUp, 1)).await.unwrap();
         assert_eq!(t.store.release(id, lease).await.unwrap(), JobState::Queued);
     }
     let (_, lease) = claimed(&t.store, "w", 0).await.unwrap();
-    assert!(t.store.epochs(id).await.unwrap().is_empty());
     t.store.request_cancel(id).await.unwrap();
     assert_eq!(t.store.release(id, lease).await.unwrap(), JobState::Cancelled);
 }

@@ -104,17 +104,19 @@ impl<'a> FeatureStore<'a> {
     pub fn ensure(&mut self, samples: &[Sample], reporter: &mut Reporter<'_>, stop: &AtomicBool) -> Result<(), TrainingError> {
         let Self { extractor, shelves, root, budget } = self;
         let Some(shelves) = shelves else { return Ok(()) };
-        if extractor.missing(samples, &shelves.kept, shelves.top.as_ref()).is_empty() {
+        let there = |wanted: &[Wanted]| samples.len() - wanted.iter().map(|Wanted { views, .. }| views.len()).sum::<usize>();
+        let wanted = extractor.missing(samples, &shelves.kept, shelves.top.as_ref());
+        if wanted.is_empty() {
             return Ok(());
         }
-        reporter.progress(Stage::Features, 0, 0, 0, samples.len())?;
+        reporter.progress(Stage::Features, 0, 0, there(&wanted), samples.len())?;
         let (mut kept, mut top) = shelves.writers(&extractor.renderer.data.content_sha256, stop)?;
         // Another process may have written them while this one waited.
         shelves.refresh()?;
         let wanted = extractor.missing(samples, &shelves.kept, shelves.top.as_ref());
         // Room first, so that the disk holds the old and the new at no time.
         evict(root, budget.saturating_sub(extractor.bytes(&wanted)))?;
-        let mut done = samples.len() - wanted.iter().map(|Wanted { views, .. }| views.len()).sum::<usize>();
+        let mut done = there(&wanted);
         let renderer = extractor.renderer;
         let extracted = extractor.extract(&wanted, &shelves.kept, stop, |computed| {
             let key = renderer.key(computed.sample);

@@ -30,6 +30,14 @@ pub struct Planned {
     pub kept: Option<UnfreezeFrom>,
 }
 
+impl Planned {
+    /// A plan that was made before.
+    pub fn again(plan: FeaturePlan) -> Self {
+        let kept = UnfreezeFrom::all().find(|level| Some(level.boundary()) == plan.kept);
+        Self { plan, kept }
+    }
+}
+
 impl Demand {
     fn rows(&self, views: u32) -> u64 {
         self.train.saturating_mul(u64::from(views) + 1).saturating_add(self.evaluated)

@@ -1,0 +1,56 @@
+//! Going on where an earlier attempt was, and clearing away what nobody will go on from.
+
+use std::path::Path;
+
+use uuid::Uuid;
+
+use super::execute::Input;
+use crate::config::Settings;
+use crate::report::Epoch;
+use crate::store::{Missing, Store, StoreError};
+use crate::training::{Checkpoint, Checkpoints, Place, Plan, TrainingData};
+
+/// The state after the last epoch that was recorded. If that isn't to be had, what was recorded is forgotten and the job begins
+/// anew.
+pub fn checkpoints(input: &Input, plan: &Plan<'_>, data: &TrainingData) -> Result<Checkpoints, StoreError> {
+    let Input { settings, store, runtime, job, lease, .. } = input;
+    let dir = settings.checkpoint_dir(job.id);
+    let Some(&Epoch { phase, epoch, .. }) = runtime.block_on(store.epochs(job.id))?.last() else {
+        return Ok(Checkpoints { dir, resume: None });
+    };
+    let resume = match Checkpoint::open(&dir, Place { phase, epoch }, plan, data) {
+        Ok(checkpoint) => {
+            tracing::info!(job = %job.id, %phase, epoch, "going on after the last epoch");
+            Some(checkpoint)
+        }
+        Err(error) => {
+            tracing::warn!(job = %job.id, %error, "the job begins anew");
+            runtime.block_on(store.restart(job.id, *lease))?;
+            None
+        }
+    };
+    Ok(Checkpoints { dir, resume })
+}
+
+/// Removes the states of jobs that are over or gone.
+///
+/// # Errors
+/// The database's own; a folder that can't be removed is told to the log and tried again the next time.
+pub async fn clear(settings: &Settings, store: &Store) -> Result<(), StoreError> {
+    let Ok(entries) = std::fs::read_dir(settings.checkpoints_dir()) else { return Ok(()) };
+    for entry in entries.flatten() {
+        let Some(job) = entry.file_name().to_str().and_then(|name| name.parse::<Uuid>().ok()) else { continue };
+        match store.job(job).await {
+            Ok(job) if !job.state.is_terminal() => {}
+            Ok(_) | Err(StoreError::NotFound(Missing::Job)) => remove(&entry.path()),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn remove(dir: &Path) {
+    if let Err(error) = std::fs::remove_dir_all(dir) {
+        tracing::warn!(dir = %dir.display(), %error, "checkpoints that nobody needs couldn't be removed");
+    }
+}

@@ -1,0 +1,99 @@
+//! A job goes on where it was, whatever became of its worker.
+
+use serde_json::{Value, json};
+
+use crate::pictures::{entries, zip};
+use crate::server::{Server, signal, wait_for};
+
+/// Optimisers, schedules and judges that remember: a moment and a mean square, a plateau, an average, the best epoch.
+fn remembering() -> Value {
+    json!({
+        "preset": "classic",
+        "batch_size": 8,
+        "head": {"units": 32},
+        "augmentation": {"views": 2},
+        "mixup": 0.2,
+        "warm_up": {
+            "epochs": 30,
+            "optimizer": {"kind": "adamw", "learning_rate": 1e-4},
+            "schedule": {"kind": "plateau", "patience": 2, "factor": 0.7},
+            "ema_decay": 0.9,
+            "patience": 1000
+        },
+        "fine_tune": {"epochs": 6, "optimizer": {"kind": "sgd", "learning_rate": 1e-4, "momentum": 0.9}, "ema_decay": 0.8}
+    })
+}
+
+/// SHA-256 of the weights of a model's first version.
+fn weights(server: &Server, model: &str) -> String {
+    let manifest = std::fs::read(server.data_dir().join(format!("models/{model}/1/manifest.json"))).unwrap();
+    let manifest: Value = serde_json::from_slice(&manifest).unwrap();
+    manifest["files"]["weights.safetensors"].as_str().unwrap().to_owned()
+}
+
+/// Each epoch's phase and number, in order, and all that it came to but how long it took.
+fn epochs(server: &Server, id: &str) -> Vec<Value> {
+    let epochs = server.get(&format!("/v1/jobs/{id}/epochs")).expect(200);
+    let mut epochs = epochs.as_array().or_else(|| epochs["items"].as_array()).unwrap().clone();
+    epochs.iter_mut().for_each(|epoch| drop(epoch.as_object_mut().unwrap().remove("seconds")));
+    epochs
+}
+
+fn kinds(server: &Server, id: &str, wanted: &str) -> usize {
+    server.events(id, 0, |_, _| false).iter().filter(|(_, kind, _)| kind == wanted).count()
+}
+
+/// Kills the worker once the job is at an epoch, and waits for the next one.
+fn kill_at(server: &Server, id: &str, phase: &str, epoch: u64) {
+    server.events(id, 0, |kind, data| kind == "epoch" && data["phase"] == phase && data["epoch"].as_u64() >= Some(epoch));
+    let [worker] = server.workers()[..] else { panic!("not one worker: {:?}", server.workers()) };
+    signal(worker, "KILL");
+    wait_for("another worker", || server.workers().first().copied().filter(|next| *next != worker));
+}
+
+#[test]
+fn a_killed_job_ends_with_the_weights_of_one_that_was_left_alone() {
+    let server = Server::start();
+    server.dataset("toys", &zip(&entries(3, 8)));
+    let whole = server.submit("toys", "whole", &remembering());
+    assert_eq!(server.finished(&whole)["state"], "succeeded", "{}", server.log());
+    let killed = server.submit("toys", "killed", &remembering());
+    for (phase, epoch) in [("warm_up", 1), ("warm_up", 12), ("fine_tune", 1), ("fine_tune", 3)] {
+        kill_at(&server, &killed, phase, epoch);
+    }
+    let job = server.finished(&killed);
+    assert_eq!((&job["state"], &job["attempts"]), (&"succeeded".into(), &5.into()), "{job}\n{}", server.log());
+    assert_eq!(epochs(&server, &killed), epochs(&server, &whole));
+    assert_eq!((kinds(&server, &killed, "restarted"), kinds(&server, &killed, "report")), (0, 2));
+    assert_eq!(weights(&server, "killed"), weights(&server, "whole"));
+    // Nothing is kept of jobs that are over.
+    let checkpoints = server.data_dir().join("checkpoints");
+    wait_for("the checkpoints to go", || std::fs::read_dir(&checkpoints).unwrap().next().is_none().then_some(()));
+}
+
+#[test]
+fn a_job_whose_checkpoint_is_damaged_begins_anew_and_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut server = Server::start_in(dir.path(), &[]);
+    server.dataset("toys", &zip(&entries(3, 8)));
+    let mut recipe = remembering();
+    recipe["warm_up"]["epochs"] = json!(300);
+    let id = server.submit("toys", "toys", &recipe);
+    server.events(&id, 0, |kind, data| kind == "epoch" && data["epoch"].as_u64() >= Some(3));
+    assert_eq!(server.stop(), Some(0));
+    let kept: Vec<_> =
+        std::fs::read_dir(dir.path().join("checkpoints").join(&id)).unwrap().map(|file| file.unwrap().path()).collect();
+    assert!(!kept.is_empty());
+    for path in &kept {
+        let mut bytes = std::fs::read(path).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        std::fs::write(path, bytes).unwrap();
+    }
+    let server = Server::start_in(dir.path(), &[]);
+    let job = server.finished(&id);
+    assert_eq!(job["state"], "succeeded", "{job}\n{}", server.log());
+    let told: Vec<u64> = epochs(&server, &id).iter().map(|epoch| epoch["epoch"].as_u64().unwrap()).collect();
+    assert_eq!(told, (1..=300).chain(1..=6).collect::<Vec<_>>());
+    assert_eq!(kinds(&server, &id, "restarted"), 1);
+}
