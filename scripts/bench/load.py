@@ -7,7 +7,7 @@ import time
 
 import picture_body
 
-__all__ = ["closed", "opened", "percentile", "picture_body"]
+__all__ = ["Result", "closed", "opened", "percentile", "picture_body"]
 
 # Threads that send requests at a rate: more than can be inside the server at once.
 SENDERS = 400
@@ -18,6 +18,12 @@ class Result:
 
     def __init__(self):
         self.latencies, self.statuses, self.seconds = [], collections.Counter(), 0.0
+
+    def __iadd__(self, more):
+        self.latencies += more.latencies
+        self.statuses += more.statuses
+        self.seconds += more.seconds
+        return self
 
     @property
     def rate(self):

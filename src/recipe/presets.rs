@@ -28,8 +28,7 @@ pub enum Preset {
     /// mean over the picture and its mirror image.
     #[default]
     Balanced,
-    /// More pixels and more time: `balanced` with the middle of the picture not cropped further and at 320 pixels a side, 6
-    /// views and 16 epochs of fine-tuning.
+    /// More pixels and more time: `balanced` with pictures of 320 pixels a side, 6 views and 16 epochs of fine-tuning.
     Thorough,
 }
 
@@ -91,8 +90,6 @@ const fn thorough() -> Recipe {
     Recipe {
         preset: Preset::Thorough,
         input_size: 320,
-        // At this size what is gained by showing things larger is less than what the edges tell.
-        resize: Resize::Square,
         augmentation: Views { count: 6, strengths: STRENGTHS },
         fine_tune: FineTune {
             unfreeze_from: UnfreezeFrom::BLOCK5_CONV1,

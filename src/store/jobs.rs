@@ -5,6 +5,8 @@
 //! A claim is a lease: a token that the row shows while it runs, and every write of the worker is
 //! `… where id = $1 and state = 'running' and lease = $2`. Zero rows: the claim no longer holds.
 
+#[cfg(test)]
+mod machine;
 mod queue;
 mod request;
 mod run;
