@@ -31,6 +31,7 @@ def main():
     parser.add_argument("--binary", default="target/release/topgraft")
     parser.add_argument("--weights", default="data/weights/vgg16.safetensors")
     parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--gap", type=float, default=20, help="most seconds between two kills; a job that is never given time for an epoch fails, as it should")
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=".", prefix=".soak-") as work:
@@ -57,7 +58,7 @@ def soak(args, work):
                     if sum(counts.values()) >= args.kills or over(service, ids):
                         found = results(service, data, ids)
                         break
-                    what = kill(service, chance)
+                    what = kill(service, chance, args.gap)
                     if what:
                         counts[what] = counts.get(what, 0) + 1
                     if what in ("server", "both"):
@@ -102,9 +103,9 @@ def results(service, data, ids):
     return found
 
 
-def kill(service, chance):
+def kill(service, chance, gap):
     """Waits a random moment, kills something if it runs, and says what it was."""
-    time.sleep(chance.uniform(0.0, 4.0))
+    time.sleep(chance.uniform(0.0, gap))
     what = chance.choices(["worker", "server", "both"], [2, 1, 1])[0]
     workers = service.workers()
     if what != "server" and not workers:

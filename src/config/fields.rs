@@ -109,7 +109,7 @@ settings! {
         /// Seconds that a worker's claim on a job holds without a heartbeat.
         lease_seconds: u32 = 30, "TOPGRAFT_LEASE_SECONDS";
         /// How often in a row a job may lose its worker without getting any further; then it counts as failed.
-        max_attempts: u32 = 3, "TOPGRAFT_MAX_ATTEMPTS";
+        max_attempts: u32 = 5, "TOPGRAFT_MAX_ATTEMPTS";
         /// Seconds that requests in flight are given when the server stops.
         drain_seconds: u32 = 20, "TOPGRAFT_DRAIN_SECONDS";
         /// How log lines look.

@@ -25,7 +25,7 @@ fn flags_come_before_the_file_and_the_file_before_defaults() {
     let file = file("workers = 7\nmax_batch = 3\n");
     let path = file.path().to_str().unwrap();
     let settings = resolve(&["--config", path, "--workers", "0", "--weights", "w"]).unwrap();
-    assert_eq!((settings.workers, settings.max_batch, settings.max_attempts), (0, 3, 3));
+    assert_eq!((settings.workers, settings.max_batch, settings.max_attempts), (0, 3, 5));
     assert_eq!(settings.backbone(), Path::new("w"));
     assert_eq!(Settings::default().backbone(), Path::new("data/weights/vgg16.safetensors"));
 }
