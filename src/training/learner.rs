@@ -89,7 +89,7 @@ impl Learner {
     }
 
     /// Takes the state of a checkpoint of the same phase.
-    pub fn resume(&mut self, checkpoint: &Checkpoint, patience: u32) -> Result<(), TrainingError> {
+    pub fn resume(&mut self, checkpoint: &Checkpoint) -> Result<(), TrainingError> {
         let state = checkpoint.state.learner;
         let parameters: Vec<&Tensor> = self.parameters.iter().collect();
         let weights = checkpoint.tensors(PARAMETERS, &parameters)?;
@@ -99,7 +99,7 @@ impl Learner {
             average.resume(state.average_steps, &checkpoint.tensors(AVERAGE, &parameters)?)?;
         }
         let best = state.best.map(|score| Ok::<_, TrainingError>((score, checkpoint.tensors(BEST, &parameters)?)));
-        self.best = Best::resumed(patience, best.transpose()?);
+        self.best.resume(best.transpose()?);
         self.optimizer.restore(state.optimizer_steps, &first, &second)?;
         restore(&self.parameters, &weights)?;
         self.plateau = state.plateau;

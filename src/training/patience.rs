@@ -40,9 +40,9 @@ impl Best {
         Self { patience, kept: None }
     }
 
-    /// One that has noted this before.
-    pub const fn resumed(patience: u32, kept: Option<(Score, Vec<Tensor>)>) -> Self {
-        Self { patience, kept }
+    /// Takes what [`Best::kept`] gave.
+    pub fn resume(&mut self, kept: Option<(Score, Vec<Tensor>)>) {
+        self.kept = kept;
     }
 
     /// What is kept.

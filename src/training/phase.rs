@@ -62,7 +62,7 @@ impl PhaseRun<'_> {
         };
         let (mut last, mut ended, mut evaluation) = (0, false, None);
         if let Some(checkpoint) = resumed {
-            learner.resume(checkpoint, self.phase.patience)?;
+            learner.resume(checkpoint)?;
             (last, ended) = (checkpoint.state.place.epoch, checkpoint.state.learner.ended);
         }
         while last < self.phase.epochs && !ended {

@@ -209,7 +209,10 @@ fn decode_as(
     // Broken metadata doesn't make the pixels any worse.
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let reduced = match (format, enough) {
-        (PictureFormat::Jpeg, Some(enough)) => jpeg::reduced(bytes, enough, decoder_bytes(pixels)),
+        // If it panics, it had its doubts too.
+        (PictureFormat::Jpeg, Some(enough)) => {
+            catch_unwind(|| jpeg::reduced(bytes, enough, decoder_bytes(pixels))).unwrap_or_default()
+        }
         _ => None,
     };
     let rgb = match reduced {

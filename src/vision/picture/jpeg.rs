@@ -50,14 +50,15 @@ pub fn reduced(bytes: &[u8], enough: NonZeroU32, max_bytes: usize) -> Option<Rgb
     decoder.set_max_decoding_buffer_size(max_bytes);
     decoder.read_info().ok()?;
     let info = decoder.info()?;
+    let grey = match info.pixel_format {
+        PixelFormat::L8 => true,
+        PixelFormat::RGB24 => false,
+        PixelFormat::L16 | PixelFormat::CMYK32 => return None,
+    };
     let shorter = u32::from(info.width.min(info.height));
     let by = [8, 4, 2].into_iter().find(|by| shorter / u32::from(*by) >= enough.get())?;
     let size = decoder.scale(info.width.div_ceil(by), info.height.div_ceil(by)).ok()?;
     let pixels = decoder.decode().ok()?;
-    let rgb = match info.pixel_format {
-        PixelFormat::RGB24 => pixels,
-        PixelFormat::L8 => pixels.iter().flat_map(|&grey| [grey; 3]).collect(),
-        PixelFormat::L16 | PixelFormat::CMYK32 => return None,
-    };
+    let rgb = if grey { pixels.iter().flat_map(|&grey| [grey; 3]).collect() } else { pixels };
     RgbImage::from_raw(size.0.into(), size.1.into(), rgb)
 }
