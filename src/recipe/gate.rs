@@ -7,6 +7,7 @@ use super::request::{AugmentationRequest, OptimizerRequest, PhaseRequest, Schedu
 use super::{FieldError, InvalidRecipe, Optimizer, Phase, Recipe, Schedule, Views};
 use crate::vision::augmentation::Augmentation;
 use crate::vision::layers::UnfreezeFrom;
+use crate::vision::preprocessing::Resize;
 
 /// Below 160 five poolings leave less than 5 × 5 positions, above 448 a picture is more than four times the work of 224,
 /// which the weights were trained on.
@@ -89,11 +90,13 @@ impl Gate {
         })
     }
 
-    pub(super) fn augmentation(&mut self, given: Option<AugmentationRequest>, base: Views) -> Views {
+    /// `resize` is what the request says of evaluation: who changes that means training too, unless told otherwise.
+    pub(super) fn augmentation(&mut self, given: Option<AugmentationRequest>, resize: Option<Resize>, base: Views) -> Views {
         let given = given.unwrap_or_default();
         let strengths = base.strengths;
         Views {
             count: self.within("augmentation.views", given.views, base.count, &VIEWS),
+            unaugmented: given.unaugmented.or(resize).unwrap_or(base.unaugmented),
             strengths: Augmentation {
                 crop_area_min: self.within(
                     "augmentation.crop_area_min",

@@ -24,7 +24,7 @@ pub use request::{
 pub use schedule::{Schedule, ScheduleKind};
 pub use sweep::{InvalidSweep, MAX_TRIALS, Vary, differences, resolve_all};
 
-use crate::vision::augmentation::Augmentation;
+use crate::vision::augmentation::{Augmentation, View};
 use crate::vision::layers::UnfreezeFrom;
 use crate::vision::precision::PrecisionChoice;
 use crate::vision::preprocessing::Resize;
@@ -62,7 +62,7 @@ pub struct Recipe {
     pub test_fraction: f64,
     /// Side in pixels of the square that the network sees, a multiple of 32.
     pub input_size: u32,
-    /// How a picture of any shape becomes that square.
+    /// How a picture of any shape becomes that square when it is evaluated, so when it is served.
     pub resize: Resize,
     /// The new classifier on top of the backbone.
     pub head: Head,
@@ -99,6 +99,9 @@ pub struct Views {
     /// nothing.
     #[serde(rename = "views")]
     pub count: u32,
+    /// How the training picture as it is becomes the square. Another way than in evaluation shows the network more of what
+    /// pictures may look like, at no cost.
+    pub unaugmented: Resize,
     /// How far they stray.
     #[serde(flatten)]
     pub strengths: Augmentation,
@@ -144,6 +147,15 @@ pub struct FineTune {
     /// What it shares with the warm-up.
     #[serde(flatten)]
     pub phase: Phase,
+}
+
+impl Recipe {
+    /// What training sees of a picture as it is.
+    #[must_use]
+    pub fn unaugmented(&self) -> View {
+        let resize = self.augmentation.unaugmented;
+        if resize == self.resize { View::Evaluation } else { View::Framed(resize) }
+    }
 }
 
 impl TryFrom<RecipeRequest> for Recipe {

@@ -28,7 +28,8 @@ pub enum Preset {
     /// mean over the picture and its mirror image.
     #[default]
     Balanced,
-    /// More pixels and more time: `balanced` with pictures of 320 pixels a side, 6 views and 16 epochs of fine-tuning.
+    /// More pixels and more time: `balanced` with pictures of 320 pixels a side, 6 views and 16 epochs of fine-tuning; evaluation
+    /// and serving look at the whole central square.
     Thorough,
 }
 
@@ -55,7 +56,7 @@ const fn classic() -> Recipe {
         input_size: 224,
         resize: Resize::Squash,
         head: Head { units: 256, dropout: 0.5 },
-        augmentation: Views { count: 0, strengths: STRENGTHS },
+        augmentation: Views { count: 0, unaugmented: Resize::Squash, strengths: STRENGTHS },
         label_smoothing: 0.0,
         mixup: 0.0,
         class_balance: ClassBalance::None,
@@ -74,7 +75,7 @@ const fn balanced() -> Recipe {
         input_size: 256,
         // Views are crops, larger than life on average; the middle of the picture is closer to them than the whole.
         resize: Resize::Crop,
-        augmentation: Views { count: 3, strengths: STRENGTHS },
+        augmentation: Views { count: 3, unaugmented: Resize::Crop, strengths: STRENGTHS },
         label_smoothing: 0.1,
         test_time_flip: true,
         warm_up: phase(20, OptimizerKind::Adam, 1e-4, ScheduleKind::Cosine),
@@ -90,7 +91,9 @@ const fn thorough() -> Recipe {
     Recipe {
         preset: Preset::Thorough,
         input_size: 320,
-        augmentation: Views { count: 6, strengths: STRENGTHS },
+        // With more pixels, nothing of the shorter side has to be cut off for the sake of detail.
+        resize: Resize::Square,
+        augmentation: Views { count: 6, unaugmented: Resize::Crop, strengths: STRENGTHS },
         fine_tune: FineTune {
             unfreeze_from: UnfreezeFrom::BLOCK5_CONV1,
             phase: phase(16, OptimizerKind::Adamw, 1e-4, ScheduleKind::Cosine),

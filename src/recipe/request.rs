@@ -39,7 +39,7 @@ pub struct RecipeRequest {
     pub test_fraction: Option<f64>,
     /// Side in pixels of the square that the network sees, 160 to 448, a multiple of 32.
     pub input_size: Option<u32>,
-    /// How a picture of any shape becomes that square: `squash`, `crop` or `square`.
+    /// How a picture of any shape becomes that square when it is evaluated and served: `squash`, `crop` or `square`.
     pub resize: Option<Resize>,
     /// The new classifier.
     pub head: Option<HeadRequest>,
@@ -75,6 +75,9 @@ pub struct HeadRequest {
 pub struct AugmentationRequest {
     /// Augmented views stored of each training picture, 0 (only the picture as it is) to 64.
     pub views: Option<u32>,
+    /// How the training picture as it is becomes the square: `squash`, `crop` or `square`; as `resize` says if only that is
+    /// given.
+    pub unaugmented: Option<Resize>,
     /// Smallest share of the picture's area that a random crop keeps, 0.05 to 1.
     pub crop_area_min: Option<f64>,
     /// Whether views are mirrored left to right by lot.
@@ -191,7 +194,7 @@ impl RecipeRequest {
                 units: gate.within("head.units", head.units, base.head.units, &UNITS),
                 dropout: gate.within("head.dropout", head.dropout, base.head.dropout, &DROPOUT),
             },
-            augmentation: gate.augmentation(self.augmentation, base.augmentation),
+            augmentation: gate.augmentation(self.augmentation, self.resize, base.augmentation),
             label_smoothing: gate.within("label_smoothing", self.label_smoothing, base.label_smoothing, &LABEL_SMOOTHING),
             mixup: gate.within("mixup", self.mixup, base.mixup, &MIXUP),
             class_balance: self.class_balance.unwrap_or(base.class_balance),

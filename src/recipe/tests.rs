@@ -55,7 +55,9 @@ fn a_recipe_is_written_as_its_request_is_read() {
     let json = serde_json::to_value(Preset::Balanced.recipe()).unwrap();
     assert_eq!(
         json["augmentation"],
-        serde_json::json!({"views": 3, "crop_area_min": 0.4, "flip": true, "rotation": 20.0, "color_jitter": 0.2})
+        serde_json::json!({
+            "views": 3, "unaugmented": "crop", "crop_area_min": 0.4, "flip": true, "rotation": 20.0, "color_jitter": 0.2,
+        })
     );
     assert_eq!(
         json["fine_tune"]["schedule"],
@@ -65,6 +67,22 @@ fn a_recipe_is_written_as_its_request_is_read() {
         (&json["fine_tune"]["epochs"], &json["class_balance"], &json["resize"]),
         (&12.into(), &"none".into(), &"crop".into())
     );
+}
+
+#[test]
+fn training_frames_pictures_as_evaluation_does_unless_told_otherwise() {
+    let framed = |json| {
+        let recipe = resolve(json).unwrap();
+        (recipe.resize, recipe.augmentation.unaugmented, recipe.unaugmented())
+    };
+    let of_thorough = (Resize::Square, Resize::Crop, View::Framed(Resize::Crop));
+    assert_eq!(framed(r#"{"preset": "thorough"}"#), of_thorough);
+    assert_eq!(framed(r#"{"resize": "square", "augmentation": {"unaugmented": "crop"}}"#), of_thorough);
+    // A manifest from before there was a difference.
+    let alike = (Resize::Crop, Resize::Crop, View::Evaluation);
+    assert_eq!(framed(r#"{"preset": "thorough", "resize": "crop", "augmentation": {"views": 6}}"#), alike);
+    assert_eq!(framed("{}"), alike);
+    assert_eq!(framed(r#"{"resize": "squash"}"#), (Resize::Squash, Resize::Squash, View::Evaluation));
 }
 
 #[test]
@@ -204,6 +222,7 @@ proptest! {
             head: Some(HeadRequest { units: None, dropout: Some(dropout) }),
             augmentation: Some(AugmentationRequest {
                 views: Some(views),
+                unaugmented: Some(Resize::Square),
                 crop_area_min: Some(strengths.0),
                 flip: None,
                 rotation: Some(strengths.1),

@@ -6,6 +6,7 @@ use super::TrainingError;
 use super::evaluate::Exam;
 use super::features::FeatureStore;
 use super::sample::{self, Sample};
+use crate::vision::augmentation::View;
 use crate::vision::outliers::{MeanDirections, Outliers};
 use crate::vision::tail::Tail;
 
@@ -18,12 +19,13 @@ const MEASURED: usize = 1000;
 /// Pictures a forward pass.
 const BATCH: usize = 64;
 
-/// Means from some of the training pictures `train`, distances from some of the validation pictures, which are `exam`'s;
+/// Means from some of the training pictures `train`, seen as `unaugmented`; distances from some of the validation pictures, which are `exam`'s;
 /// `tail` is prepared to answer.
 pub fn outliers(
     tail: &Tail,
     store: &mut FeatureStore<'_>,
     train: &[usize],
+    unaugmented: View,
     exam: &Exam<'_>,
 ) -> Result<Option<Outliers>, TrainingError> {
     let mut means = MeanDirections::new(tail.head.classes(), tail.head.hidden_bias.numel());
@@ -37,12 +39,21 @@ pub fn outliers(
             counts[class(image)] <= PICTURES_A_CLASS
         })
         .collect();
-    each(tail, store, &few, &Exam { flip: false, ..*exam }, |image, embedding| means.add(class(image), embedding))?;
+    each(tail, store, &few, exam, Seen::Once(unaugmented), |image, embedding| means.add(class(image), embedding))?;
     let every = exam.images.len().div_ceil(MEASURED).max(1);
     let measured: Vec<usize> = exam.images.iter().copied().step_by(every).collect();
     let mut distances = Vec::with_capacity(measured.len());
-    each(tail, store, &measured, exam, |_, embedding| distances.push(means.distance(embedding)))?;
+    each(tail, store, &measured, exam, Seen::Evaluated, |_, embedding| distances.push(means.distance(embedding)))?;
     Ok(means.finish(distances))
+}
+
+/// How pictures are looked at.
+#[derive(Clone, Copy)]
+enum Seen {
+    /// As one view, which is stored for training.
+    Once(View),
+    /// As in evaluation.
+    Evaluated,
 }
 
 /// Tells `tell` what the head's hidden layer makes of each of `images`.
@@ -51,11 +62,19 @@ fn each(
     store: &mut FeatureStore<'_>,
     images: &[usize],
     exam: &Exam<'_>,
+    seen: Seen,
     mut tell: impl FnMut(usize, &[f32]),
 ) -> Result<(), TrainingError> {
-    let batches: Vec<Vec<Sample>> = images.chunks(BATCH).map(|images| sample::evaluated(images, exam.flip).collect()).collect();
+    let samples = |images: &[usize]| -> Vec<Sample> {
+        match seen {
+            Seen::Once(view) => sample::seen_as(images, view).collect(),
+            Seen::Evaluated => sample::evaluated(images, exam.flip).collect(),
+        }
+    };
+    let views = if exam.flip && matches!(seen, Seen::Evaluated) { 2 } else { 1 };
+    let batches: Vec<Vec<Sample>> = images.chunks(BATCH).map(samples).collect();
     store.each(exam.target, &batches, exam.stop, |batch, x: Tensor| {
-        let answers = tail.answers(&x, if exam.flip { 2 } else { 1 })?;
+        let answers = tail.answers(&x, views)?;
         let embeddings = Vec::<Vec<f32>>::try_from(&answers.embeddings)?;
         images[batch * BATCH..].iter().zip(&embeddings).for_each(|(&image, embedding)| tell(image, embedding));
         Ok(())

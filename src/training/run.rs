@@ -15,6 +15,7 @@ use super::{Observer, Plan, Trained, TrainingData, TrainingError, seeds, weights
 use crate::dataset::split::Split;
 use crate::recipe::Recipe;
 use crate::report::{Calibration, PhaseName, PhaseReport, Prediction, Report, SplitSummary, tempered};
+use crate::vision::augmentation::View;
 use crate::vision::backbone::Backbone;
 use crate::vision::device;
 use crate::vision::int8::Profile;
@@ -75,11 +76,11 @@ impl<'a> Run<'a> {
         store.ensure(&samples(recipe, &split, planned.plan.views), &mut reporter, stop)?;
         let draw = match planned.kept {
             None if recipe.augmentation.count > 0 => Draw::Fresh,
-            _ => Draw::Stored(planned.plan.views),
+            _ => Draw::Stored { unaugmented: recipe.unaugmented(), views: planned.plan.views },
         };
         let scale = match resumed {
             Some(checkpoint) => checkpoint.state.feature_scale,
-            None => feature_scale(&mut store, &split.train, stop)?,
+            None => feature_scale(&mut store, &split.train, recipe.unaugmented(), stop)?,
         };
         seeds::seed_torch(recipe.seed, "head", 0);
         let head = Head::new(store.head_inputs(), recipe.head.units, data.classes.len(), scale, device)?;
@@ -163,7 +164,7 @@ impl<'a> Run<'a> {
             stop: self.stop,
         };
         let tail = self.tail.prepared(self.precision)?;
-        let outliers = outliers(&tail, &mut self.store, &self.split.train, &exam)?;
+        let outliers = outliers(&tail, &mut self.store, &self.split.train, self.plan.recipe.unaugmented(), &exam)?;
         if self.split.test.is_empty() {
             return Ok((None, outliers));
         }
@@ -231,7 +232,7 @@ fn planned(plan: &Plan<'_>, split: &Split, from: UnfreezeFrom, backbone: &Backbo
 
 /// Every sample that the run may look at.
 fn samples(recipe: &Recipe, split: &Split, views: u32) -> Vec<Sample> {
-    sample::all_stored(&split.train, views).chain(evaluated(recipe, split)).collect()
+    sample::all_stored(&split.train, recipe.unaugmented(), views).chain(evaluated(recipe, split)).collect()
 }
 
 fn evaluated<'a>(recipe: &Recipe, split: &'a Split) -> impl Iterator<Item = Sample> + 'a {
@@ -239,10 +240,10 @@ fn evaluated<'a>(recipe: &Recipe, split: &'a Split) -> impl Iterator<Item = Samp
     sample::evaluated(&split.validation, flip).chain(sample::evaluated(&split.test, flip))
 }
 
-/// One over the standard deviation of the features of the first few hundred of `images`.
-fn feature_scale(store: &mut FeatureStore<'_>, images: &[usize], stop: &AtomicBool) -> Result<f64, TrainingError> {
+/// One over the standard deviation of the features of the first few hundred of `images`, seen as `view`.
+fn feature_scale(store: &mut FeatureStore<'_>, images: &[usize], view: View, stop: &AtomicBool) -> Result<f64, TrainingError> {
     let images = &images[..images.len().min(SCALE_SAMPLE)];
-    let batches: Vec<Vec<Sample>> = images.chunks(64).map(|images| sample::evaluated(images, false).collect()).collect();
+    let batches: Vec<Vec<Sample>> = images.chunks(64).map(|images| sample::seen_as(images, view).collect()).collect();
     let (mut sum, mut squares, mut count) = (0.0, 0.0, 0.0);
     store.each(Target::Head, &batches, stop, |_, x| {
         let x = x.f_to_kind(Kind::Float)?;

@@ -19,8 +19,13 @@ pub struct Sample {
 /// Where an epoch's views come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Draw {
-    /// From the picture as it is and this many stored augmented views, each equally likely.
-    Stored(u32),
+    /// From the picture as it is and stored augmented views, each equally likely.
+    Stored {
+        /// How the picture as it is looks.
+        unaugmented: View,
+        /// How many augmented views there are.
+        views: u32,
+    },
     /// A new augmented view each time: nothing is stored, so nothing is gained by repeating one.
     Fresh,
 }
@@ -48,7 +53,7 @@ pub fn epoch(
     };
     let sample = |image| {
         let view = match draw {
-            Draw::Stored(views) => stored(rng.random_range(0..=views)),
+            Draw::Stored { unaugmented, views } => stored(unaugmented, rng.random_range(0..=views)),
             // Any number is a view; 31 bits of them don't run out.
             Draw::Fresh => View::Augmented(rng.random::<u32>() >> 1),
         };
@@ -58,13 +63,18 @@ pub fn epoch(
 }
 
 /// The stored view of this number: 0 is the picture as it is.
-fn stored(number: u32) -> View {
-    if number == 0 { View::Evaluation } else { View::Augmented(number) }
+fn stored(unaugmented: View, number: u32) -> View {
+    if number == 0 { unaugmented } else { View::Augmented(number) }
 }
 
 /// Every sample that [`Draw::Stored`] may draw of `train`.
-pub fn all_stored(train: &[usize], views: u32) -> impl Iterator<Item = Sample> + '_ {
-    train.iter().flat_map(move |&image| (0..=views).map(move |number| Sample { image, view: stored(number) }))
+pub fn all_stored(train: &[usize], unaugmented: View, views: u32) -> impl Iterator<Item = Sample> + '_ {
+    train.iter().flat_map(move |&image| (0..=views).map(move |number| Sample { image, view: stored(unaugmented, number) }))
+}
+
+/// `images` one by one, all in the same view.
+pub fn seen_as(images: &[usize], view: View) -> impl Iterator<Item = Sample> + '_ {
+    images.iter().map(move |&image| Sample { image, view })
 }
 
 /// The samples that `images` are evaluated on: as they are, and mirrored too if `flip`.
@@ -100,6 +110,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::vision::preprocessing::Resize;
+
+    const STORED: Draw = Draw::Stored { unaugmented: View::Framed(Resize::Crop), views: 2 };
 
     fn images(samples: &[Sample]) -> Vec<usize> {
         let mut images: Vec<usize> = samples.iter().map(|sample| sample.image).collect();
@@ -112,11 +125,11 @@ mod tests {
         fn an_epoch_sees_every_picture_once(count in 1usize..200, views in 0u32..9, seed: u64, number in 1u32..50) {
             let train: Vec<usize> = (0..count).map(|i| i * 3).collect();
             let labels = vec![0; count * 3];
-            let draw = |number| epoch(&train, &labels, ClassBalance::None, Draw::Stored(views), seed, "p", number);
+            let draw = |number| epoch(&train, &labels, ClassBalance::None, Draw::Stored { unaugmented: View::Evaluation, views }, seed, "p", number);
             let samples = draw(number);
             prop_assert_eq!(images(&samples), train.clone());
             prop_assert_eq!(draw(number), samples.clone());
-            let stored: Vec<Sample> = all_stored(&train, views).collect();
+            let stored: Vec<Sample> = all_stored(&train, View::Evaluation, views).collect();
             prop_assert!(samples.iter().all(|sample| stored.contains(sample)));
         }
 
@@ -124,7 +137,7 @@ mod tests {
         fn sampling_draws_classes_equally_often(sizes in proptest::collection::vec(1usize..30, 1..6), seed: u64) {
             let labels: Vec<u32> = sizes.iter().enumerate().flat_map(|(k, n)| std::iter::repeat_n(k as u32, *n)).collect();
             let train: Vec<usize> = (0..labels.len()).collect();
-            let samples = epoch(&train, &labels, ClassBalance::Sampling, Draw::Stored(2), seed, "p", 1);
+            let samples = epoch(&train, &labels, ClassBalance::Sampling, STORED, seed, "p", 1);
             prop_assert_eq!(samples.len(), train.len());
             let count = |class| samples.iter().filter(|sample| labels[sample.image] == class).count();
             let counts: Vec<usize> = (0..sizes.len() as u32).map(count).collect();
@@ -137,8 +150,8 @@ mod tests {
     fn every_view_comes_up_and_fresh_ones_differ() {
         let train: Vec<usize> = (0..300).collect();
         let labels = vec![0; 300];
-        let samples = epoch(&train, &labels, ClassBalance::None, Draw::Stored(2), 1, "p", 1);
-        for view in [View::Evaluation, View::Augmented(1), View::Augmented(2)] {
+        let samples = epoch(&train, &labels, ClassBalance::None, STORED, 1, "p", 1);
+        for view in [View::Framed(Resize::Crop), View::Augmented(1), View::Augmented(2)] {
             assert!((70..130).contains(&samples.iter().filter(|sample| sample.view == view).count()), "{view:?}");
         }
         let fresh = epoch(&train, &labels, ClassBalance::None, Draw::Fresh, 1, "p", 1);

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::vision::picture::Picture;
-use crate::vision::preprocessing::{Preprocessing, resample};
+use crate::vision::preprocessing::{Preprocessing, Resize, resample};
 use draw::Draw;
 
 /// Raised with the code of this module: a part of every augmented view's key, and of what its numbers are drawn from.
@@ -42,6 +42,8 @@ pub enum View {
     Evaluation,
     /// The evaluation view mirrored left-right.
     Mirrored,
+    /// As the evaluation view, but for how the picture becomes the square.
+    Framed(Resize),
     /// The random view of this number.
     Augmented(u32),
 }
@@ -55,6 +57,7 @@ impl Augmentation {
         match view {
             View::Evaluation => "evaluation".to_owned(),
             View::Mirrored => "mirrored".to_owned(),
+            View::Framed(resize) => format!("framed-{}", resize.as_str()),
             View::Augmented(number) => {
                 let flip = if *flip { "flip" } else { "noflip" };
                 format!("view{number}-area{crop_area_min}-{flip}-rotation{rotation}-jitter{color_jitter}-{VERSION}")
@@ -81,6 +84,7 @@ pub fn render(
             mirror(&mut rgb, preprocessing.input_size);
             return rgb;
         }
+        View::Framed(resize) => return Preprocessing { resize, ..*preprocessing }.render(picture),
         View::Augmented(number) => number,
     };
     let side = preprocessing.input_size;

@@ -19,7 +19,7 @@ pub const MIN_INPUT_SIZE: u32 = 32;
 pub const MAX_INPUT_SIZE: u32 = 1024;
 
 /// How a picture of any shape becomes a square.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Resize {
@@ -44,6 +44,18 @@ pub struct Preprocessing {
     pub input_size: u32,
     /// How a picture of any shape becomes a square.
     pub resize: Resize,
+}
+
+impl Resize {
+    /// Its name in JSON and in keys.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Squash => "squash",
+            Self::Crop => "crop",
+            Self::Square => "square",
+        }
+    }
 }
 
 impl Default for Preprocessing {
@@ -94,12 +106,7 @@ impl Preprocessing {
     /// A stable text for what [`Preprocessing::render`] does, for keys of caches: it changes when a pixel would. The last
     /// number is raised with the code of `render` or of the picture decoder.
     pub fn cache_key(&self) -> String {
-        let resize = match self.resize {
-            Resize::Squash => "squash",
-            Resize::Crop => "crop",
-            Resize::Square => "square",
-        };
-        format!("{resize}-{}-bilinear-2", self.input_size)
+        format!("{}-{}-bilinear-2", self.resize.as_str(), self.input_size)
     }
 }
 

@@ -40,6 +40,7 @@ fn eight_bit_answers_over_two_views_are_the_reports_too() {
     let mut recipe = quick();
     recipe["precision"] = json!("int8");
     recipe["resize"] = json!("crop");
+    recipe["augmentation"]["unaugmented"] = json!("square");
     recipe["test_time_flip"] = json!(true);
     server.trained("toys", &recipe);
     parity(&server, "toys", "/v1/models/toys", 1e-3);

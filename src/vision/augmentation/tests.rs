@@ -51,6 +51,14 @@ fn views_differ_by_number_by_picture_and_from_the_evaluation_view() {
 }
 
 #[test]
+fn a_framed_view_is_the_evaluation_view_of_that_framing() {
+    let picture = gradual(99, 70);
+    let view = render(&picture, SHA256, View::Framed(Resize::Crop), &SQUASH, &STRONG);
+    assert_eq!(view, CROP.render(&picture));
+    assert_ne!(view, SQUASH.render(&picture));
+}
+
+#[test]
 fn the_mirrored_view_is_the_exact_mirror() {
     let picture = gradual(99, 70);
     for preprocessing in [SQUASH, CROP] {
@@ -123,16 +131,16 @@ fn rotations_turn_clockwise() {
 fn keys_name_all_that_decides_a_pixel() {
     assert_eq!(NONE.cache_key(View::Evaluation), STRONG.cache_key(View::Evaluation));
     assert_eq!(STRONG.cache_key(View::Augmented(3)), "view3-area0.1-flip-rotation180-jitter0.9-1");
-    let views = [View::Evaluation, View::Mirrored, View::Augmented(0), View::Augmented(1)];
+    let framed = [Resize::Squash, Resize::Crop, Resize::Square].map(View::Framed);
+    let views = [View::Evaluation, View::Mirrored, View::Augmented(0), View::Augmented(1)].into_iter().chain(framed);
     let others = [
         Augmentation { crop_area_min: 0.2, ..STRONG },
         Augmentation { flip: false, ..STRONG },
         Augmentation { rotation: 18.0, ..STRONG },
         Augmentation { color_jitter: 0.8, ..STRONG },
     ];
-    let keys =
-        views.map(|view| STRONG.cache_key(view)).into_iter().chain(others.map(|other| other.cache_key(View::Augmented(1))));
-    assert_eq!(keys.collect::<HashSet<_>>().len(), 8);
+    let keys = views.map(|view| STRONG.cache_key(view)).chain(others.map(|other| other.cache_key(View::Augmented(1))));
+    assert_eq!(keys.collect::<HashSet<_>>().len(), 11);
 }
 
 proptest! {
