@@ -1,10 +1,12 @@
 //! Names that people give: checked once, at the edge, so that they can be part of a path and of a URL.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// A dataset's, model's or alias's name: 1 to 64 of `a-z A-Z 0-9 - _ .`, beginning with a letter or digit.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(try_from = "String", into = "String")]
+#[schema(pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", example = "flowers")]
 pub struct Name(String);
 
 /// A name that can't be used.

@@ -40,7 +40,6 @@ pub(super) fn router() -> OpenApiRouter<AppState> {
 #[derive(Debug, Serialize, ToSchema)]
 struct DatasetBody {
     id: Uuid,
-    #[schema(value_type = String)]
     name: Name,
     state: DatasetState,
     /// Accepted pictures.

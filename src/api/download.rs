@@ -24,6 +24,7 @@ use crate::artifact::fit::Misfit;
 use crate::artifact::onnx::{self, OnnxError};
 use crate::artifact::{self, ArtifactError, MANIFEST, WEIGHTS};
 use crate::hex::hex;
+use crate::names::Name;
 use crate::store::Want;
 use crate::vision::weights::{BodyWeights, WeightsError};
 
@@ -67,7 +68,7 @@ struct DownloadQuery {
     operation_id = "download_version",
     tag = "models",
     params(
-        ("name" = String, Path, description = "The model's name"),
+        ("name" = Name, Path, description = "The model's name"),
         ("version" = i64, Path, description = "The version"),
         DownloadQuery,
     ),

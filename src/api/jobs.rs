@@ -82,7 +82,6 @@ struct JobBody {
 #[derive(Debug, Serialize, ToSchema)]
 struct JobModel {
     /// The model's name.
-    #[schema(value_type = String)]
     name: Name,
     /// The version, once it is published.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -118,6 +117,7 @@ struct JobQuery {
     /// Those in this state.
     state: Option<JobState>,
     /// Those that publish this model.
+    #[param(value_type = Option<Name>)]
     model: Option<String>,
     /// Most items to answer with, 1 to 500.
     #[param(default = 50, minimum = 1, maximum = 500)]

@@ -31,7 +31,6 @@ pub(super) fn router() -> OpenApiRouter<AppState> {
 /// A model in a list.
 #[derive(Debug, Serialize, ToSchema)]
 struct ModelItem {
-    #[schema(value_type = String)]
     name: Name,
     created_at: DateTime<Utc>,
     /// The version that answers when none is named: that of the alias `production`, else the newest.
@@ -46,7 +45,6 @@ struct ModelItem {
 /// A model.
 #[derive(Debug, Serialize, ToSchema)]
 struct ModelBody {
-    #[schema(value_type = String)]
     name: Name,
     created_at: DateTime<Utc>,
     /// The version that answers when none is named: that of the alias `production`, else the newest.
@@ -62,7 +60,6 @@ struct ModelBody {
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct VersionBody {
     /// The model's name.
-    #[schema(value_type = String)]
     model: Name,
     version: i64,
     /// The job that published it, or, as a trial of a sweep, was published.
@@ -100,9 +97,7 @@ struct AliasRequest {
 /// Where an alias points.
 #[derive(Debug, Serialize, ToSchema)]
 struct AliasBody {
-    #[schema(value_type = String)]
     model: Name,
-    #[schema(value_type = String)]
     alias: Name,
     version: i64,
 }
@@ -178,7 +173,7 @@ async fn list(State(state): State<AppState>, Query(query): Query<PageQuery>) -> 
     path = "/v1/models/{name}",
     operation_id = "show_model",
     tag = "models",
-    params(("name" = String, Path, description = "The model's name")),
+    params(("name" = Name, Path, description = "The model's name")),
     responses(
         (status = OK, body = ModelBody),
         (status = NOT_FOUND, body = Problem, content_type = "application/problem+json"),
@@ -194,7 +189,7 @@ async fn show(State(state): State<AppState>, Path(name): Path<String>) -> Result
     path = "/v1/models/{name}/versions/{version}",
     tag = "models",
     params(
-        ("name" = String, Path, description = "The model's name"),
+        ("name" = Name, Path, description = "The model's name"),
         ("version" = i64, Path, description = "The version"),
     ),
     responses(
@@ -221,8 +216,8 @@ async fn show_version(
     path = "/v1/models/{name}/aliases/{alias}",
     tag = "models",
     params(
-        ("name" = String, Path, description = "The model's name"),
-        ("alias" = String, Path, description = "The alias"),
+        ("name" = Name, Path, description = "The model's name"),
+        ("alias" = Name, Path, description = "The alias"),
     ),
     request_body = AliasRequest,
     responses(
@@ -248,8 +243,8 @@ async fn put_alias(
     path = "/v1/models/{name}/aliases/{alias}",
     tag = "models",
     params(
-        ("name" = String, Path, description = "The model's name"),
-        ("alias" = String, Path, description = "The alias"),
+        ("name" = Name, Path, description = "The model's name"),
+        ("alias" = Name, Path, description = "The alias"),
     ),
     responses(
         (status = NO_CONTENT),

@@ -1,6 +1,9 @@
 //! The API's description, made from the very lines that route it.
 
 use utoipa::OpenApi;
+use utoipa::openapi::path::{Operation, Parameter};
+use utoipa::openapi::schema::{SchemaType, Type};
+use utoipa::openapi::{Content, PathItem, Ref, RefOr, Response, Schema};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -27,7 +30,39 @@ struct Description;
 pub fn openapi() -> utoipa::openapi::OpenApi {
     let mut description = Description::openapi();
     description.merge(super::resources().into_openapi());
+    for (path, item) in &mut description.paths.paths {
+        for operation in operations(item) {
+            operation.parameters.iter_mut().flatten().for_each(|parameter| never_null(parameter));
+            refusals(operation, path.starts_with("/v2/"));
+        }
+    }
     description
+}
+
+fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    let PathItem { get, put, post, delete, patch, .. } = item;
+    [get, put, post, delete, patch].into_iter().flatten()
+}
+
+/// What any request may be answered with, beside what its handler says: a body or parameter that can't be used, too many
+/// requests, a mistake of this side.
+fn refusals(operation: &mut Operation, v2: bool) {
+    let (media_type, schema) = if v2 { ("application/json", "ErrorBody") } else { ("application/problem+json", "Problem") };
+    let mut response = Response::new("Any other answer is a refusal");
+    response.content.insert(media_type.to_owned(), Content::new(Some(Ref::from_schema_name(schema))).into());
+    operation.responses.responses.insert("default".to_owned(), RefOr::T(response));
+}
+
+/// A query, header or path has no null, though what may be left out is described as if it had.
+fn never_null(parameter: &mut RefOr<Parameter>) {
+    if let RefOr::T(Parameter { schema: Some(RefOr::T(Schema::Object(object))), .. }) = parameter
+        && let SchemaType::Array(types) = &mut object.schema_type
+    {
+        types.retain(|kind| *kind != Type::Null);
+        if let [one] = types.as_slice() {
+            object.schema_type = SchemaType::Type(one.clone());
+        }
+    }
 }
 
 /// The API's description as the JSON that `openapi/openapi.json` holds.

@@ -102,7 +102,7 @@ async fn by_default(
     path = "/v1/models/{name}/predict",
     operation_id = "predict_with_model",
     tag = "predict",
-    params(("name" = String, Path, description = "The model's name"), AnswerQuery),
+    params(("name" = Name, Path, description = "The model's name"), AnswerQuery),
     request_body(content(
         (Binary = "image/*"), (FileForm = "multipart/form-data"), (PicturesRequest = "application/json"),
         (Binary = "application/zip"), (Binary = "application/x-tar"), (Binary = "application/gzip"), (Binary = "application/zstd"),
@@ -128,7 +128,7 @@ async fn by_model(
     operation_id = "predict_with_version",
     tag = "predict",
     params(
-        ("name" = String, Path, description = "The model's name"),
+        ("name" = Name, Path, description = "The model's name"),
         ("version" = i64, Path, description = "The version"),
         AnswerQuery,
     ),
@@ -157,8 +157,8 @@ async fn by_version(
     operation_id = "predict_with_alias",
     tag = "predict",
     params(
-        ("name" = String, Path, description = "The model's name"),
-        ("alias" = String, Path, description = "The alias"),
+        ("name" = Name, Path, description = "The model's name"),
+        ("alias" = Name, Path, description = "The alias"),
         AnswerQuery,
     ),
     request_body(content(

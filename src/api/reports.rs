@@ -15,6 +15,7 @@ use super::extract::{Json, Path, Query, accepted};
 use super::models::model_name;
 use super::{ApiError, AppState, Problem};
 use crate::artifact::{self, ArtifactError};
+use crate::names::Name;
 use crate::report::Report;
 use crate::store::JobState;
 use crate::store::Want;
@@ -48,7 +49,7 @@ struct ReportQuery {
     path = "/v1/models/{name}/report",
     operation_id = "model_report",
     tag = "models",
-    params(("name" = String, Path, description = "The model's name"), ReportQuery),
+    params(("name" = Name, Path, description = "The model's name"), ReportQuery),
     responses(
         (status = OK, content((Report = "application/json"), (String = "text/plain"))),
         (status = NOT_FOUND, body = Problem, content_type = "application/problem+json"),
@@ -73,7 +74,7 @@ async fn of_model(
     operation_id = "version_report",
     tag = "models",
     params(
-        ("name" = String, Path, description = "The model's name"),
+        ("name" = Name, Path, description = "The model's name"),
         ("version" = i64, Path, description = "The version"),
         ReportQuery,
     ),

@@ -71,7 +71,6 @@ pub struct DatasetName {
     /// Its id.
     pub id: Uuid,
     /// Its name.
-    #[schema(value_type = String)]
     pub name: Name,
 }
 

@@ -26,6 +26,7 @@ const ARCHIVE: &str = "the archive";
 pub(super) struct UploadQuery {
     /// A name that no other data set has: 1 to 64 of `a-z A-Z 0-9 - _ .`, beginning with a letter or digit. If not given,
     /// the uploaded file's name, or one made up from the id.
+    #[param(value_type = Option<Name>)]
     name: Option<String>,
 }
 

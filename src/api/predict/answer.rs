@@ -22,7 +22,6 @@ pub(super) struct Predictions {
 /// A model's version.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Answerer {
-    #[schema(value_type = String)]
     pub name: Name,
     pub version: i64,
 }

@@ -22,8 +22,8 @@ const MAX_DEADLINE_MS: u64 = 600_000;
 #[into_params(parameter_in = Query)]
 pub(super) struct AnswerQuery {
     /// How many classes, the most probable ones, to give probabilities of; all if not given.
-    #[param(minimum = 1)]
-    top_k: Option<usize>,
+    #[param(minimum = 1, maximum = 4294967295u32)]
+    top_k: Option<u32>,
     /// The least probability that a label is given for; below it `label` is null.
     #[param(minimum = 0, maximum = 1)]
     threshold: Option<f32>,
@@ -32,6 +32,7 @@ pub(super) struct AnswerQuery {
     calibrated: Option<bool>,
     /// A Grad-CAM heat map of the most probable class: `true` for its numbers, `png` for a picture to lay over what the network
     /// saw.
+    #[param(inline)]
     explain: Option<Explain>,
 }
 
@@ -59,7 +60,7 @@ impl AnswerQuery {
             return Err(ApiError::field("threshold", "must be from 0 to 1"));
         }
         Ok(AnswerForm {
-            top_k: self.top_k.unwrap_or(usize::MAX),
+            top_k: self.top_k.map_or(usize::MAX, |top| top as usize),
             threshold: self.threshold.unwrap_or(0.0),
             calibrated: self.calibrated.unwrap_or(true),
             explain: self.explain.filter(|explain| *explain != Explain::False),

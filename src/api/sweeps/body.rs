@@ -20,7 +20,6 @@ pub(super) struct SweepBody {
     /// What its trials train on.
     dataset: DatasetName,
     /// The model that its trials are published as.
-    #[schema(value_type = String)]
     model: Name,
     /// How many trials may run at the same time.
     concurrency: u32,

@@ -16,6 +16,7 @@ use crate::api::models::model_name;
 use crate::api::predict::{all_or_errors, call, reference};
 use crate::api::{ApiError, AppState};
 use crate::inference::{Input, PredictError};
+use crate::names::Name;
 use crate::store::Want;
 
 /// Classify pictures with a model's default version
@@ -29,7 +30,7 @@ use crate::store::Want;
     operation_id = "v2_infer",
     tag = "v2",
     params(
-        ("name" = String, Path, description = "The model's name"),
+        ("name" = Name, Path, description = "The model's name"),
         ("inference-header-content-length" = Option<u64>, Header, description = "Bytes of JSON before binary tensors"),
         ("x-deadline-ms" = Option<u64>, Header, description = "Milliseconds that the answer is waited for"),
     ),
@@ -57,7 +58,7 @@ pub(super) async fn by_default(
     operation_id = "v2_infer_with_version",
     tag = "v2",
     params(
-        ("name" = String, Path, description = "The model's name"),
+        ("name" = Name, Path, description = "The model's name"),
         ("version" = String, Path, description = "The version"),
         ("inference-header-content-length" = Option<u64>, Header, description = "Bytes of JSON before binary tensors"),
         ("x-deadline-ms" = Option<u64>, Header, description = "Milliseconds that the answer is waited for"),

@@ -21,6 +21,7 @@ use super::health::readiness;
 use super::models::model_name;
 use super::predict::reference;
 use super::{ApiError, AppState};
+use crate::names::Name;
 use crate::store::{Missing, Want};
 use dto::{Live, ModelMetadata, ModelReady, Ready, ServerMetadata, TensorMetadata};
 use error::{ErrorBody, V2Error};
@@ -81,7 +82,7 @@ async fn ready(State(state): State<AppState>) -> Response {
     path = "/v2/models/{name}",
     operation_id = "v2_model",
     tag = "v2",
-    params(("name" = String, Path, description = "The model's name")),
+    params(("name" = Name, Path, description = "The model's name")),
     responses((status = OK, body = ModelMetadata), (status = NOT_FOUND, body = ErrorBody)),
 )]
 async fn model(State(state): State<AppState>, Path(name): Path<String>) -> Result<Json<ModelMetadata>, V2Error> {
@@ -95,7 +96,7 @@ async fn model(State(state): State<AppState>, Path(name): Path<String>) -> Resul
     operation_id = "v2_model_version",
     tag = "v2",
     params(
-        ("name" = String, Path, description = "The model's name"),
+        ("name" = Name, Path, description = "The model's name"),
         ("version" = String, Path, description = "The version"),
     ),
     responses((status = OK, body = ModelMetadata), (status = NOT_FOUND, body = ErrorBody)),
@@ -113,7 +114,7 @@ async fn model_version(
     path = "/v2/models/{name}/ready",
     operation_id = "v2_model_ready",
     tag = "v2",
-    params(("name" = String, Path, description = "The model's name")),
+    params(("name" = Name, Path, description = "The model's name")),
     responses(
         (status = OK, body = ModelReady),
         (status = NOT_FOUND, body = ErrorBody),
@@ -131,7 +132,7 @@ async fn model_ready(State(state): State<AppState>, Path(name): Path<String>) ->
     operation_id = "v2_model_version_ready",
     tag = "v2",
     params(
-        ("name" = String, Path, description = "The model's name"),
+        ("name" = Name, Path, description = "The model's name"),
         ("version" = String, Path, description = "The version"),
     ),
     responses(
