@@ -10,7 +10,7 @@ use super::device;
 use super::int8::{Int8Layers, Profile};
 use super::layers::CONVS;
 use super::precision::Precision;
-use super::weights::{BodyWeights, Normalisation, PixelConvention};
+use super::weights::{BodyWeights, Normalisation};
 
 /// All 13 convolutions with fixed weights, on one device.
 #[derive(Debug)]
@@ -51,7 +51,13 @@ impl Backbone {
         } else {
             None
         };
-        let pixels = Pixels::new(body.pixel_convention(), if precision.is_int8() { Device::Cpu } else { device })?;
+        let normalisation = body.pixel_convention().normalisation();
+        let pixels = if precision.is_int8() {
+            // What the first layer's bias makes up for.
+            Pixels::new(normalisation.whole().0, Device::Cpu)?
+        } else {
+            Pixels::new(normalisation, device)?
+        };
         Ok(Self { convs, int8, pixels, precision, device })
     }
 
@@ -144,9 +150,9 @@ impl Backbone {
 }
 
 impl Pixels {
-    fn new(convention: PixelConvention, device: Device) -> Result<Self, TchError> {
+    fn new(normalisation: Normalisation, device: Device) -> Result<Self, TchError> {
         let tensor = |values: [f32; 3]| Tensor::f_from_slice(&values)?.f_to_device(device);
-        let Normalisation { reversed, mean, scale } = convention.normalisation();
+        let Normalisation { reversed, mean, scale } = normalisation;
         Ok(Self { reversed, mean: tensor(mean)?, scale: tensor(scale)? })
     }
 }

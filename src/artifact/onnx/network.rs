@@ -78,6 +78,7 @@ impl Network<'_> {
         }
         x = b.node("Transpose", "channels_first", &[&x], vec![ints("perm", &[0, 3, 1, 2])]);
         let normalisation = self.body.pixel_convention().normalisation();
+        let normalisation = if self.profile.is_some() { normalisation.whole().0 } else { normalisation };
         if normalisation.reversed {
             let order = b.integers("pixels.order", &[2, 1, 0]);
             x = b.node("Gather", "bgr", &[&x, &order], vec![int("axis", 1)]);
@@ -178,8 +179,9 @@ impl Network<'_> {
     }
 }
 
-/// A frozen convolution on whole numbers from 0 to 255, to such numbers, in oneDNN's order: sums, pooled, in units of
-/// activations, with the bias, in steps of the output, clipped (0 is the ReLU) and rounded half to even.
+/// A frozen convolution on whole numbers from 0 to 255, to such numbers, in oneDNN's order: sums, pooled, times the step of the
+/// input, times the steps of the weights, with the bias, in steps of the output, clipped (0 is the ReLU) and rounded half to even.
+/// In another order of factors one activation in two million comes out another step, and a thousand times as many three blocks up.
 ///
 /// No sum reaches the first clip. It stands there because ONNX Runtime would otherwise multiply the factor that follows into
 /// the kernel, whose numbers then were no longer whole.
@@ -194,11 +196,12 @@ fn eight_bit(b: &mut Builder, x: &str, layer: &ConvWeights, [x_scale, out_scale]
     let sums = b.node("Clip", &named("/sums"), &[&sums, &least, &most], vec![]);
     let sums = pooled(b, sums, spec);
     let channels = [1, spec.outputs, 1, 1];
-    let factors: Vec<f32> = scales.iter().map(|&scale| x_scale as f32 * scale).collect();
-    let factors = b.floats(&named(".factors"), &channels, &factors);
+    let step = b.floats(&named(".input_step"), &[], &[x_scale as f32]);
+    let weight_steps = b.floats(&named(".weight_steps"), &channels, &scales);
     let bias = b.floats(&named(".bias"), &channels, &layer.bias);
     let per_unit = b.floats(&named(".steps_per_unit"), &[], &[1.0 / out_scale as f32]);
-    let x = b.node("Mul", &named("/scaled"), &[&sums, &factors], vec![]);
+    let x = b.node("Mul", &named("/in_input_units"), &[&sums, &step], vec![]);
+    let x = b.node("Mul", &named("/scaled"), &[&x, &weight_steps], vec![]);
     let x = b.node("Add", &named("/shifted"), &[&x, &bias], vec![]);
     let x = b.node("Mul", &named("/in_steps"), &[&x, &per_unit], vec![]);
     let x = b.node("Clip", &named("/clipped"), &[&x, BOTTOM, TOP], vec![]);

@@ -2,7 +2,7 @@
 //!
 //! Activations are uint8 with one scale a layer, weights int8 with one scale an output channel (symmetric, so zero is
 //! exact and padding costs nothing), sums int32: oneDNN's quantised convolutions inside libtorch. The first convolution
-//! stays in floating point, since its input is centred pixels. What is lost costs no accuracy, because the layers that
+//! stays in floating point, since its input is centred pixels, with numbers whose sums are exact. What is lost costs no accuracy, because the layers that
 //! learn are trained on the very activations that they will meet when served.
 
 mod ffi;

@@ -24,6 +24,16 @@ pub struct Normalisation {
     pub scale: [f32; 3],
 }
 
+impl Normalisation {
+    /// The same with whole numbers for a mean, and what is then missing of each channel's numbers.
+    #[must_use]
+    pub fn whole(self) -> (Self, [f32; 3]) {
+        let mean = self.mean.map(f32::round);
+        let missing = [0, 1, 2].map(|channel| (mean[channel] - self.mean[channel]) * self.scale[channel]);
+        (Self { mean, ..self }, missing)
+    }
+}
+
 impl PixelConvention {
     /// The name in files: `caffe_bgr` or `torch_rgb`, the same as serde's.
     #[must_use]
