@@ -8,7 +8,8 @@ use utoipa::OpenApi;
         title = "topgraft",
         description = "Fine-tunes ImageNet VGG16 on people's labelled pictures and serves the classifiers.\n\n\
             Upload an archive with a folder of pictures for each class, submit a job that trains on it, follow the job, and \
-            classify pictures with the model that it publishes. Errors are `application/problem+json` with a stable `code`."
+            classify pictures with the model that it publishes. Where the server asks for keys, send yours as \
+            `Authorization: Bearer tg_…` or `X-Api-Key: tg_…`. Errors are `application/problem+json` with a stable `code`."
     ),
     tags(
         (name = "datasets", description = "Labelled pictures"),
@@ -27,6 +28,7 @@ struct Description;
 pub fn openapi() -> utoipa::openapi::OpenApi {
     let mut description = Description::openapi();
     description.merge(super::resources().into_openapi());
+    super::access::describe(&mut description);
     description
 }
 
