@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 pub use bucket::Bucket;
 pub use key::{InvalidKey, Key, KeyId, SecretHash};
-pub use scope::{Scope, Scopes, UnknownScope};
+pub use scope::{Scope, Scopes};
 
 /// Whether the API asks for keys.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]

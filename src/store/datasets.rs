@@ -143,9 +143,11 @@ impl Store {
     /// Ingestion is over: classes, pictures and rejections appear, and the data set is ready.
     ///
     /// # Errors
-    /// [`Missing::Dataset`] if it isn't being ingested.
+    /// [`Missing::Dataset`] if it isn't being ingested; [`StoreError::OverQuota`] if its pictures are more than its key may have.
     pub async fn finish_dataset(&self, id: Uuid, ingested: &Ingested) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
+        let stored = ingested.images.iter().map(|image| image.bytes).sum();
+        keys::refuse_pictures(&mut tx, id, stored).await?;
         let updated = sqlx::query(
             "update datasets set state = 'ready', images = $2, rejected = $3, content_sha256 = $4, finished_at = $5,
              stored_bytes = $6 where id = $1 and state = 'ingesting'",
@@ -155,7 +157,7 @@ impl Store {
         .bind(signed(ingested.rejected.len() as u64))
         .bind(&ingested.content_sha256)
         .bind(now())
-        .bind(signed(ingested.images.iter().map(|image| image.bytes).sum()))
+        .bind(signed(stored))
         .execute(&mut *tx)
         .await?;
         one(updated.rows_affected())?;

@@ -92,8 +92,7 @@ impl Missing {
 pub enum OverQuota {
     /// Bytes of data sets.
     #[error(
-        "the datasets of this key take {stored} bytes of the {most} that they may, which leaves no room for this one: delete \
-         some of them"
+        "the datasets of this key may take {most} bytes, and there is no room for this one beside {stored}: delete some of them"
     )]
     StoredBytes {
         /// How many they take.

@@ -5,6 +5,7 @@ mod tests;
 
 use chrono::{DateTime, Utc};
 use sqlx::sqlite::SqliteRow;
+use uuid::Uuid;
 
 use super::rows::{Cells, json, signed};
 use super::{Missing, OverQuota, Store, StoreError, Tx, now};
@@ -205,7 +206,7 @@ const STORED_BYTES: &str =
     "select cast(coalesce(sum(case state when 'failed' then 0 else coalesce(stored_bytes, bytes) end), 0)
                             as bigint) as stored from datasets where key_id = $1";
 
-/// Refuses what would make a key's data sets take more than they may. Nobody else can come between: the transaction writes.
+/// Refuses a data set of so many bytes beyond what its key's may take. Nobody else can come between: the transaction writes.
 pub(super) async fn refuse_bytes(tx: &mut Tx, allowance: &Allowance, bytes: u64) -> Result<(), StoreError> {
     let Some(most) = allowance.max_stored_bytes else { return Ok(()) };
     let row = sqlx::query(STORED_BYTES).bind(allowance.key.to_string()).fetch_one(&mut **tx).await?;
@@ -213,7 +214,22 @@ pub(super) async fn refuse_bytes(tx: &mut Tx, allowance: &Allowance, bytes: u64)
     if stored.saturating_add(bytes) > most { Err(OverQuota::StoredBytes { stored, most }.into()) } else { Ok(()) }
 }
 
-/// The same for so many more unfinished jobs.
+/// The same for one that has been read, and whose pictures have turned out to take so many bytes. It isn't ready yet.
+pub(super) async fn refuse_pictures(tx: &mut Tx, dataset: Uuid, bytes: u64) -> Result<(), StoreError> {
+    let row = sqlx::query("select k.*, d.bytes as archive from api_keys k join datasets d on d.key_id = k.id where d.id = $1")
+        .bind(dataset.to_string())
+        .fetch_optional(&mut **tx)
+        .await?;
+    let Some(row) = row else { return Ok(()) };
+    let Some(most) = key(&row)?.max_stored_bytes else { return Ok(()) };
+    let id: KeyId = Cells(&row).parsed("id")?;
+    let stored = sqlx::query(STORED_BYTES).bind(id.to_string()).fetch_one(&mut **tx).await?;
+    // The archive, which counted until now, goes.
+    let others = Cells(&stored).unsigned::<u64>("stored")?.saturating_sub(Cells(&row).unsigned("archive")?);
+    if others.saturating_add(bytes) > most { Err(OverQuota::StoredBytes { stored: others, most }.into()) } else { Ok(()) }
+}
+
+/// Refuses so many more unfinished jobs than a key may have.
 pub(super) async fn refuse_jobs(tx: &mut Tx, allowance: &Allowance, asked: u64) -> Result<(), StoreError> {
     let Some(most) = allowance.max_queued_jobs else { return Ok(()) };
     let row = sqlx::query("select count(*) as jobs from jobs where key_id = $1 and state in ('queued', 'running')")

@@ -104,6 +104,9 @@ async fn data_sets_take_what_their_pictures_do_and_no_more_than_they_may() {
     let refused = t.store.insert_dataset(&new("c", 1)).await.unwrap_err();
     assert_eq!(over(refused), OverQuota::StoredBytes { stored: 100, most: 100 });
     let failure = Failure { code: "c".to_owned(), message: "m".to_owned() };
+    // Seven pictures of ten bytes would be ten too many.
+    let refused = t.store.finish_dataset(second, &ingested(7)).await.unwrap_err();
+    assert_eq!(over(refused), OverQuota::StoredBytes { stored: 40, most: 100 });
     t.store.fail_dataset(second, &failure, &[]).await.unwrap();
     assert_eq!(stored().await, 40, "of what failed nothing is left");
     t.store.delete_dataset(first).await.unwrap();
