@@ -117,9 +117,9 @@ async fn data_sets_take_what_their_pictures_do_and_no_more_than_they_may() {
     for (name, allowance) in [("e", Some(other)), ("f", None)] {
         let unbounded = crate::store::NewDataset { bytes: 1 << 40, allowance, ..new_dataset(name) };
         let id = t.store.insert_dataset(&unbounded).await.unwrap().id;
-        t.store.finish_dataset(id, &ingested(0)).await.unwrap();
+        t.store.finish_dataset(id, &ingested(4)).await.unwrap();
     }
-    assert_eq!((stored().await, t.store.stored_bytes(other.key).await.unwrap()), (100, 0));
+    assert_eq!((stored().await, t.store.stored_bytes(other.key).await.unwrap()), (100, 40));
 }
 
 #[tokio::test]
