@@ -6,10 +6,11 @@
 //! main, cli  →  api  →  jobs, inference  →  training, dataset, store, artifact  →  vision
 //! ```
 //!
-//! Nothing points back up. `recipe`, `report`, `names`, `hex` and `config` are plain data that any room may use. `tch` is named
-//! only in `vision`, `training` and `inference`, `sqlx` only in `store`, `axum` only in `api`: each can be replaced
-//! without the others noticing.
+//! Nothing points back up. `access`, `recipe`, `report`, `names`, `hex` and `config` are plain data that any room may use.
+//! `tch` is named only in `vision`, `training` and `inference`, `sqlx` only in `store`, `axum` only in `api`: each can be
+//! replaced without the others noticing.
 
+pub mod access;
 pub mod api;
 pub mod artifact;
 pub mod config;

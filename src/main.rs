@@ -26,6 +26,8 @@ enum Command {
     Predict(Box<cli::predict::PredictArgs>),
     /// Models from other machines
     Models(cli::models::ModelsArgs),
+    /// Keys for the API
+    Keys(cli::keys::KeysArgs),
     /// The ImageNet weights of the backbone
     Weights(cli::weights::WeightsArgs),
 }
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
         Command::Train(args) => cli::train::run(*args),
         Command::Predict(args) => cli::predict::run(*args),
         Command::Models(args) => cli::models::run(args),
+        Command::Keys(args) => cli::keys::run(args),
         Command::Weights(args) => cli::weights::run(args),
     };
     match result {

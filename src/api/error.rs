@@ -132,6 +132,7 @@ impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::NotFound(missing) => missing.into(),
+            StoreError::OverQuota(over) => Self::new(StatusCode::FORBIDDEN, "quota_exceeded", over.to_string()),
             StoreError::Conflict(conflict) => Self::new(StatusCode::CONFLICT, conflict.code(), conflict.to_string()),
             other => Self::internal(other),
         }

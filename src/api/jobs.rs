@@ -13,6 +13,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
+use super::access::Caller;
 use super::extract::{Json, List, PageQuery, Path, Query};
 use super::{ApiError, AppState, Problem};
 use crate::names::Name;
@@ -141,12 +142,13 @@ struct JobQuery {
          description = "Fields that must change"),
     ),
 )]
-async fn submit(State(state): State<AppState>, Json(request): Json<JobRequest>) -> Result<Response, ApiError> {
+async fn submit(State(state): State<AppState>, caller: Caller, Json(request): Json<JobRequest>) -> Result<Response, ApiError> {
     let model: Name = request.model.parse().map_err(|error| ApiError::field("model", format!("{error}")))?;
     let recipe = request.recipe.resolve()?;
     let dataset = state.store.dataset(&request.dataset).await?;
     // Whether it is ready is decided where the row is inserted; that a ready one can be split, where it was ingested.
-    let job = state.store.insert_job(&NewJob { id: Uuid::now_v7(), dataset: dataset.id, model, recipe }).await?;
+    let (id, allowance) = (Uuid::now_v7(), caller.allowance());
+    let job = state.store.insert_job(&NewJob { id, dataset: dataset.id, model, recipe, allowance }).await?;
     let location = HeaderValue::try_from(format!("/v1/jobs/{}", job.id)).map_err(ApiError::internal)?;
     Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(JobBody::from(job))).into_response())
 }

@@ -1,6 +1,7 @@
 //! The HTTP surface. axum lives here only: a file a resource, with its DTOs and handlers; each exports `router()`, and this
 //! file only merges them.
 
+mod access;
 mod datasets;
 mod download;
 mod error;
@@ -31,6 +32,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::SwaggerUi;
 
+pub use access::{AccessError, check_access};
 pub use error::{ApiError, Problem};
 pub use openapi::{openapi, openapi_json};
 
@@ -38,6 +40,7 @@ use crate::config::Settings;
 use crate::inference::Predictor;
 use crate::jobs::WorkerHealth;
 use crate::store::Store;
+use access::Rates;
 use datasets::Ingestor;
 
 /// What the handlers need; clones share it.
@@ -52,6 +55,7 @@ pub struct AppState {
     /// How the worker processes fare.
     pub workers: WorkerHealth,
     ingestor: Ingestor,
+    rates: Rates,
     /// Cancelled when the server stops: streams that would never end then do.
     stopping: CancellationToken,
 }
@@ -61,7 +65,7 @@ impl AppState {
     #[must_use]
     pub fn new(settings: Arc<Settings>, store: Store, predictor: Predictor, workers: WorkerHealth) -> Self {
         let ingestor = Ingestor::new(settings.clone(), store.clone());
-        Self { settings, store, predictor, workers, ingestor, stopping: CancellationToken::new() }
+        Self { settings, store, predictor, workers, ingestor, rates: Rates::default(), stopping: CancellationToken::new() }
     }
 }
 
@@ -125,6 +129,7 @@ fn resources() -> OpenApiRouter<AppState> {
         .merge(v2::router())
         .merge(health::router())
         .merge(metrics::router())
+        .merge(access::router())
 }
 
 fn router(state: AppState) -> Router {
@@ -137,6 +142,8 @@ fn router(state: AppState) -> Router {
         .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(max_request))
         .layer(CatchPanicLayer::custom(|panic: Box<dyn std::any::Any + Send>| panicked(&*panic)))
+        // Outside of what catches panics, so that a change that ends in one is noted.
+        .layer(axum::middleware::from_fn_with_state(state.clone(), access::guard))
         .layer(axum::middleware::from_fn(metrics::count))
         .layer(axum::middleware::from_fn(trace::trace))
         .with_state(state)

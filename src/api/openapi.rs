@@ -11,7 +11,8 @@ use utoipa::openapi::{Content, PathItem, Ref, RefOr, Response, Schema};
         title = "topgraft",
         description = "Fine-tunes ImageNet VGG16 on people's labelled pictures and serves the classifiers.\n\n\
             Upload an archive with a folder of pictures for each class, submit a job that trains on it, follow the job, and \
-            classify pictures with the model that it publishes. Errors are `application/problem+json` with a stable `code`."
+            classify pictures with the model that it publishes. Where the server asks for keys, send yours as \
+            `Authorization: Bearer tg_…` or `X-Api-Key: tg_…`. Errors are `application/problem+json` with a stable `code`."
     ),
     tags(
         (name = "datasets", description = "Labelled pictures"),
@@ -36,6 +37,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
             refusals(operation, path.starts_with("/v2/"));
         }
     }
+    super::access::describe(&mut description);
     description
 }
 

@@ -12,6 +12,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
+use super::access::Caller;
 use super::extract::{Json, List, PageQuery, Path, Query};
 use super::{ApiError, AppState, Problem, ServeError};
 use crate::names::Name;
@@ -95,7 +96,11 @@ impl From<InvalidSweep> for ApiError {
          description = "Fields that must change"),
     ),
 )]
-async fn submit(State(state): State<AppState>, Json(request): Json<SweepRequest>) -> Result<Response, ApiError> {
+async fn submit(
+    State(state): State<AppState>,
+    caller: Caller,
+    Json(request): Json<SweepRequest>,
+) -> Result<Response, ApiError> {
     let model: Name = request.model.parse().map_err(|error| ApiError::field("model", format!("{error}")))?;
     let concurrency = request.concurrency.unwrap_or(1);
     if !(1..=MAX_CONCURRENCY).contains(&concurrency) {
@@ -103,7 +108,7 @@ async fn submit(State(state): State<AppState>, Json(request): Json<SweepRequest>
     }
     let trials = recipes(request.recipe, request.vary, request.recipes)?;
     let dataset = state.store.dataset(&request.dataset).await?.id;
-    let new = NewSweep { id: Uuid::now_v7(), dataset, model, concurrency, trials };
+    let new = NewSweep { id: Uuid::now_v7(), dataset, model, concurrency, trials, allowance: caller.allowance() };
     let sweep = state.store.insert_sweep(&new).await?;
     let location = HeaderValue::try_from(format!("/v1/sweeps/{}", sweep.id)).map_err(ApiError::internal)?;
     let trials = state.store.trials(sweep.id).await?;

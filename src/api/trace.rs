@@ -12,18 +12,26 @@ use uuid::Uuid;
 /// Carries a request's id, in both directions.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// A request's id, for whoever handles it.
+#[derive(Debug, Clone)]
+pub struct RequestId(pub HeaderValue);
+
 /// Longest id that is taken from a client.
 const MAX_LEN: usize = 128;
 
-/// Gives the request an id (the client's own, if it sent a sensible one), answers with it, and logs both.
-pub async fn trace(request: Request, next: Next) -> Response {
+/// Gives the request an id (the client's own, if it sent a sensible one), answers with it, and logs both. Of headers and
+/// of the query nothing is logged: they may hold secrets.
+pub async fn trace(mut request: Request, next: Next) -> Response {
     let id = sensible(request.headers().get(&REQUEST_ID)).unwrap_or_else(fresh);
     let span = tracing::info_span!(
         "request",
         id = id.to_str().unwrap_or_default(),
         method = %request.method(),
         path = request.uri().path(),
+        // Filled in once the key is known to hold.
+        key = tracing::field::Empty,
     );
+    request.extensions_mut().insert(RequestId(id.clone()));
     async move {
         let began = Instant::now();
         let mut response = next.run(request).await;

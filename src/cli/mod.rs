@@ -1,6 +1,7 @@
 //! One file a subcommand.
 
 mod curves;
+pub mod keys;
 pub mod models;
 pub mod predict;
 pub mod serve;

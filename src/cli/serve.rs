@@ -53,6 +53,7 @@ pub fn serve(args: ServeArgs) -> Result<()> {
     let settings = prepare(args.settings)?;
     runtime()?.block_on(async {
         let store = Store::open(&settings.database()).await.context("the database can't be opened")?;
+        api::check_access(&settings, &store).await?;
         let listener =
             TcpListener::bind(settings.listen).await.with_context(|| format!("{} can't be listened on", settings.listen))?;
         let address = listener.local_addr()?;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::LogFormat;
+use crate::access::Auth;
 use crate::vision::device::DeviceChoice;
 
 /// Makes [`Settings`], its defaults, [`SettingsArgs`] and [`ENVIRONMENT`] from one table.
@@ -60,6 +61,9 @@ settings! {
     given {
         /// Address that the server listens on.
         listen: SocketAddr = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)), "TOPGRAFT_LISTEN";
+        /// Whether the API asks for keys: auto (unless it listens on a loopback address), required or off. `topgraft keys` makes
+        /// them.
+        auth: Auth = Auth::Auto, "TOPGRAFT_AUTH";
         /// Folder of the database, data sets, models, caches and, unless given elsewhere, the backbone's weights.
         data_dir: PathBuf = PathBuf::from("data"), "TOPGRAFT_DATA_DIR";
         /// Worker processes that `serve` keeps running; 0 for none.

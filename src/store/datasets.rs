@@ -15,7 +15,7 @@ pub use content::{Image, Rejection};
 
 use super::jobs::Failure;
 use super::rows::{Cells, signed};
-use super::{Conflict, Missing, Page, Store, StoreError, Tx, now};
+use super::{Allowance, Conflict, Missing, Page, Store, StoreError, Tx, keys, now};
 use crate::dataset::{ClassCount, Ingested, Rejected};
 use crate::names::Name;
 
@@ -55,6 +55,8 @@ pub struct NewDataset {
     pub bytes: u64,
     /// The uploaded archive's SHA-256.
     pub archive_sha256: String,
+    /// The key that it came with, and what that one may have.
+    pub allowance: Option<Allowance>,
 }
 
 /// A data set.
@@ -115,18 +117,22 @@ impl Store {
     /// Enters a data set whose archive is there and is about to be read.
     ///
     /// # Errors
-    /// [`Conflict::DatasetNameTaken`].
+    /// [`Conflict::DatasetNameTaken`]; [`StoreError::OverQuota`].
     pub async fn insert_dataset(&self, new: &NewDataset) -> Result<Dataset, StoreError> {
         let mut tx = self.begin().await?;
+        if let Some(allowance) = &new.allowance {
+            keys::refuse_bytes(&mut tx, allowance, new.bytes).await?;
+        }
         let row = sqlx::query(
-            "insert into datasets (id, name, state, bytes, archive_sha256, created_at)
-             values ($1, $2, 'ingesting', $3, $4, $5) returning *",
+            "insert into datasets (id, name, state, bytes, archive_sha256, created_at, key_id)
+             values ($1, $2, 'ingesting', $3, $4, $5, $6) returning *",
         )
         .bind(new.id.to_string())
         .bind(new.name.as_str())
         .bind(signed(new.bytes))
         .bind(&new.archive_sha256)
         .bind(now())
+        .bind(new.allowance.map(|allowance| allowance.key.to_string()))
         .fetch_one(&mut *tx)
         .await?;
         let dataset = dataset(&row)?;
@@ -137,18 +143,21 @@ impl Store {
     /// Ingestion is over: classes, pictures and rejections appear, and the data set is ready.
     ///
     /// # Errors
-    /// [`Missing::Dataset`] if it isn't being ingested.
+    /// [`Missing::Dataset`] if it isn't being ingested; [`StoreError::OverQuota`] if its pictures are more than its key may have.
     pub async fn finish_dataset(&self, id: Uuid, ingested: &Ingested) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
+        let stored = ingested.images.iter().map(|image| image.bytes).sum();
+        keys::refuse_pictures(&mut tx, id, stored).await?;
         let updated = sqlx::query(
-            "update datasets set state = 'ready', images = $2, rejected = $3, content_sha256 = $4, finished_at = $5
-             where id = $1 and state = 'ingesting'",
+            "update datasets set state = 'ready', images = $2, rejected = $3, content_sha256 = $4, finished_at = $5,
+             stored_bytes = $6 where id = $1 and state = 'ingesting'",
         )
         .bind(id.to_string())
         .bind(signed(ingested.images.len() as u64))
         .bind(signed(ingested.rejected.len() as u64))
         .bind(&ingested.content_sha256)
         .bind(now())
+        .bind(signed(stored))
         .execute(&mut *tx)
         .await?;
         one(updated.rows_affected())?;

@@ -14,6 +14,9 @@ pub enum StoreError {
     /// It is there, but not in a state that allows this.
     #[error(transparent)]
     Conflict(#[from] Conflict),
+    /// More than the key may have.
+    #[error(transparent)]
+    OverQuota(#[from] OverQuota),
     /// The worker's claim on the job no longer holds: somebody else has it, or it is over.
     #[error("the claim on this job no longer holds")]
     LostLease,
@@ -60,6 +63,9 @@ pub enum Missing {
     /// An alias of a model.
     #[error("the model has no such alias")]
     Alias,
+    /// A key for the API.
+    #[error("there is no such key: `topgraft keys list` lists them")]
+    Key,
 }
 
 impl Missing {
@@ -76,8 +82,37 @@ impl Missing {
             Self::Model => "model_not_found",
             Self::Version => "version_not_found",
             Self::Alias => "alias_not_found",
+            Self::Key => "key_not_found",
         }
     }
+}
+
+/// What a key may not have more of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum OverQuota {
+    /// Bytes of data sets.
+    #[error(
+        "the datasets of this key may take {most} bytes, and there is no room for this one beside {stored}: delete some of them"
+    )]
+    StoredBytes {
+        /// How many they take.
+        stored: u64,
+        /// How many they may.
+        most: u64,
+    },
+    /// Unfinished jobs.
+    #[error(
+        "{unfinished} jobs of this key are unfinished, and with {asked} more there would be more than the {most} that there \
+         may: wait for some, or cancel them"
+    )]
+    UnfinishedJobs {
+        /// How many there are.
+        unfinished: u64,
+        /// How many were to come.
+        asked: u64,
+        /// How many there may be.
+        most: u64,
+    },
 }
 
 /// A state that doesn't allow it.

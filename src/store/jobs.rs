@@ -26,7 +26,7 @@ pub use run::Published;
 pub use trials::{Reserved, Trial, TrialResult};
 
 use super::rows::Cells;
-use super::{Missing, Page, Store, StoreError, Tx, events, now};
+use super::{Allowance, Missing, Page, Store, StoreError, Tx, events, now};
 use crate::names::Name;
 use crate::recipe::Recipe;
 use crate::report::{FeaturePlan, Progress};
@@ -85,6 +85,8 @@ pub struct NewJob {
     pub model: Name,
     /// How to train.
     pub recipe: Recipe,
+    /// The key that it came with, and what that one may have.
+    pub allowance: Option<Allowance>,
 }
 
 /// A job.

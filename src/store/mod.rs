@@ -7,10 +7,12 @@
 //! workers) are waited for. Every write is a transaction begun with the intention to write: what it read is still true when
 //! it writes.
 
+pub mod audit;
 pub mod datasets;
 mod error;
 pub mod events;
 pub mod jobs;
+pub mod keys;
 pub mod models;
 mod rows;
 pub mod state;
@@ -27,12 +29,14 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{SqlSafeStr, Sqlite, Transaction};
 
+pub use audit::{AuditEntry, NewAuditEntry};
 pub use datasets::{Dataset, DatasetState, Image, NewDataset, Rejection};
-pub use error::{Conflict, Missing, StoreError};
+pub use error::{Conflict, Missing, OverQuota, StoreError};
 pub use events::Event;
 pub use jobs::{
     Claim, DatasetName, Failure, Heartbeat, Job, JobFilter, NewJob, Published, Reserved, StateEvent, Trial, TrialResult,
 };
+pub use keys::{Allowance, ApiKey, NewApiKey};
 pub use models::{ImportedVersion, Model, ModelSummary, ModelVersion, Want};
 pub use state::{EventKind, JobState};
 pub use sweeps::{NewSweep, Sweep, SweepState, TrialCounts};
@@ -143,6 +147,7 @@ async fn migrate(pool: &SqlitePool) -> Result<(), StoreError> {
         ("features", include_str!("../../migrations/0002_features.sql")),
         ("sweeps", include_str!("../../migrations/0003_sweeps.sql")),
         ("resume", include_str!("../../migrations/0004_resume.sql")),
+        ("access", include_str!("../../migrations/0005_access.sql")),
     ];
     let migrations = (1..).zip(migrations).map(|(number, (name, sql))| {
         Migration::new(number, Cow::Borrowed(name), MigrationType::Simple, sql.into_sql_str(), false)

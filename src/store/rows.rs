@@ -24,6 +24,12 @@ impl<'r> Cells<'r> {
         T::try_from(self.get::<i64>(column)?).map_err(|error| StoreError::damaged(column, error))
     }
 
+    /// The same, where there is one.
+    pub(super) fn unsigned_or_none<T: TryFrom<i64, Error: Display>>(&self, column: &str) -> Result<Option<T>, StoreError> {
+        let parse = |number| T::try_from(number).map_err(|error| StoreError::damaged(column, error));
+        self.get::<Option<i64>>(column)?.map(parse).transpose()
+    }
+
     pub(super) fn parsed<T: FromStr<Err: Display>>(&self, column: &str) -> Result<T, StoreError> {
         self.get::<&str>(column)?.parse().map_err(|error| StoreError::damaged(column, error))
     }

@@ -13,7 +13,7 @@ pub use state::{SweepState, TrialCounts};
 
 use super::jobs::{self, DatasetName, NewJob};
 use super::rows::Cells;
-use super::{Conflict, Missing, Page, Store, StoreError, Tx, datasets, now};
+use super::{Allowance, Conflict, Missing, Page, Store, StoreError, Tx, datasets, keys, now};
 use crate::names::Name;
 use crate::recipe::Recipe;
 
@@ -30,6 +30,8 @@ pub struct NewSweep {
     pub concurrency: u32,
     /// A recipe for each trial.
     pub trials: Vec<Recipe>,
+    /// The key that it came with, and what that one may have.
+    pub allowance: Option<Allowance>,
 }
 
 /// A sweep.
@@ -106,10 +108,13 @@ impl Store {
     /// Submits a sweep: it and all of its trials appear together.
     ///
     /// # Errors
-    /// [`Missing::Dataset`]; [`Conflict::DatasetIngesting`]; [`Conflict::DatasetFailed`].
+    /// [`Missing::Dataset`]; [`Conflict::DatasetIngesting`]; [`Conflict::DatasetFailed`]; [`StoreError::OverQuota`].
     pub async fn insert_sweep(&self, new: &NewSweep) -> Result<Sweep, StoreError> {
         let mut tx = self.begin().await?;
         let dataset_name = datasets::ready(&mut tx, new.dataset).await?;
+        if let Some(allowance) = &new.allowance {
+            keys::refuse_jobs(&mut tx, allowance, new.trials.len() as u64).await?;
+        }
         sqlx::query(
             "insert into sweeps (id, dataset_id, dataset_name, model, concurrency, created_at)
              values ($1, $2, $3, $4, $5, $6)",
@@ -124,7 +129,8 @@ impl Store {
         .await?;
         for recipe in &new.trials {
             // Made one after the other, so that ids keep the trials' order.
-            let trial = NewJob { id: Uuid::now_v7(), dataset: new.dataset, model: new.model.clone(), recipe: *recipe };
+            let (id, model) = (Uuid::now_v7(), new.model.clone());
+            let trial = NewJob { id, dataset: new.dataset, model, recipe: *recipe, allowance: new.allowance };
             jobs::insert(&mut tx, &trial, &dataset_name, Some(new.id)).await?;
         }
         let sweep = locked(&mut tx, new.id).await?;

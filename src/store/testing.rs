@@ -41,7 +41,7 @@ pub(crate) fn ingested(images: u64) -> Ingested {
 }
 
 pub(crate) fn new_dataset(name: &str) -> NewDataset {
-    NewDataset { id: Uuid::now_v7(), name: name.parse().unwrap(), bytes: 7, archive_sha256: "a".repeat(64) }
+    NewDataset { id: Uuid::now_v7(), name: name.parse().unwrap(), bytes: 7, archive_sha256: "a".repeat(64), allowance: None }
 }
 
 pub(crate) async fn ready_dataset(store: &Store, name: &str) -> Uuid {
@@ -50,9 +50,13 @@ pub(crate) async fn ready_dataset(store: &Store, name: &str) -> Uuid {
     id
 }
 
-pub(crate) async fn queued_job(store: &Store, dataset: Uuid) -> Uuid {
+pub(crate) fn new_job(dataset: Uuid) -> NewJob {
     let model = "flowers".parse().unwrap();
-    store.insert_job(&NewJob { id: Uuid::now_v7(), dataset, model, recipe: Recipe::default() }).await.unwrap().id
+    NewJob { id: Uuid::now_v7(), dataset, model, recipe: Recipe::default(), allowance: None }
+}
+
+pub(crate) async fn queued_job(store: &Store, dataset: Uuid) -> Uuid {
+    store.insert_job(&new_job(dataset)).await.unwrap().id
 }
 
 pub(crate) async fn claimed(store: &Store, worker: &str, now: i64) -> Option<(Job, Uuid)> {

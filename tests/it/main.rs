@@ -1,6 +1,7 @@
 //! One binary, since each would link libtorch anew: a file a resource. The server is the real one, over TCP, with the real
 //! weights; `make test` says where those are.
 
+mod access;
 mod answer;
 mod backbone;
 mod cli;

@@ -102,6 +102,11 @@ impl Server {
         answer(agent().get(format!("{}{path}", self.address)).header("accept", accept).call().unwrap())
     }
 
+    pub fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let request = agent().get(format!("{}{path}", self.address));
+        answer(headers.iter().fold(request, |request, (name, value)| request.header(*name, *value)).call().unwrap())
+    }
+
     pub fn delete(&self, path: &str) -> Answer {
         answer(agent().delete(format!("{}{path}", self.address)).call().unwrap())
     }

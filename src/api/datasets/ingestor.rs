@@ -18,7 +18,7 @@ use crate::api::ServeError;
 use crate::config::Settings;
 use crate::dataset::ingest::{IngestProgress, ingest};
 use crate::dataset::{DatasetError, IngestFailure, Ingested};
-use crate::store::{Failure, Store, StoreError};
+use crate::store::{Failure, OverQuota, Store, StoreError};
 
 /// A handle; clones share the work.
 #[derive(Debug, Clone)]
@@ -129,7 +129,10 @@ impl Shared {
         let read = tokio::task::spawn_blocking(move || reader.read(id)).await;
         self.progress().remove(&id);
         let kept = match read {
-            Ok(Ok(ingested)) => self.store.finish_dataset(id, &ingested).await,
+            Ok(Ok(ingested)) => match self.store.finish_dataset(id, &ingested).await {
+                Err(StoreError::OverQuota(over)) => self.give_up(id, &over, &ingested.rejected).await,
+                finished => finished,
+            },
             Ok(Err(IngestFailure { error: DatasetError::Stopped, .. })) => return,
             Ok(Err(IngestFailure { error, rejected })) => self.fail(id, &error, &rejected).await,
             Err(panicked) => {
@@ -158,6 +161,16 @@ impl Shared {
             self.progress().insert(id, progress);
         };
         ingest(&self.settings.archive(id), &pack, &self.settings.dataset_limits(), &note, &self.stop)
+    }
+
+    /// What came out of the archive is more than its key may have.
+    async fn give_up(&self, id: Uuid, over: &OverQuota, rejected: &[crate::dataset::Rejected]) -> Result<(), StoreError> {
+        // Should this fail, the quota doesn't count it, and the folder goes with the data set.
+        if let Err(error) = tokio::fs::remove_dir_all(self.settings.dataset_dir(id)).await {
+            tracing::warn!(dataset = %id, %error, "the pictures of a dataset that is over its key's quota are left over");
+        }
+        let failure = Failure { code: "quota_exceeded".to_owned(), message: over.to_string() };
+        self.store.fail_dataset(id, &failure, rejected).await
     }
 
     async fn fail(&self, id: Uuid, error: &DatasetError, rejected: &[crate::dataset::Rejected]) -> Result<(), StoreError> {

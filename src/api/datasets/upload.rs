@@ -11,11 +11,12 @@ use uuid::Uuid;
 
 use super::DatasetBody;
 use super::received::{Received, Receiving, refuse_longer};
+use crate::api::access::{Caller, Room};
 use crate::api::extract::{Binary, FileForm, Json, Query};
 use crate::api::{ApiError, AppState, Problem};
 use crate::dataset::archive;
 use crate::names::Name;
-use crate::store::{Conflict, Dataset, Missing, NewDataset, StoreError};
+use crate::store::{Allowance, Conflict, Dataset, Missing, NewDataset, StoreError};
 
 /// What is uploaded, to its sender.
 const ARCHIVE: &str = "the archive";
@@ -60,6 +61,7 @@ pub(super) struct UploadQuery {
 pub(super) async fn upload(
     State(state): State<AppState>,
     Query(query): Query<UploadQuery>,
+    caller: Caller,
     request: Request,
 ) -> Result<Response, ApiError> {
     let parse = |name: String| name.parse::<Name>().map_err(|error| ApiError::field("name", error.to_string()));
@@ -69,14 +71,15 @@ pub(super) async fn upload(
         refuse_taken(&state, name).await?;
     }
     let id = Uuid::now_v7();
-    let (received, file_name) = receive(&state, id, request).await?;
+    let room = Room::of(&state, &caller, state.settings.max_upload_bytes).await?;
+    let (received, file_name) = receive(&state, id, request, room.limit()).await.map_err(|error| room.explain(error))?;
     check(&state, &received).await?;
     let name = match name {
         Some(name) => name,
         None => made_up(&state, file_name.as_deref(), id).await?,
     };
     // A task of its own: from here on the client's going away must not leave a file without a row or the reverse.
-    let entered = tokio::spawn(enter(state, received, id, name)).await.map_err(ApiError::internal)??;
+    let entered = tokio::spawn(enter(state, received, id, name, caller.allowance())).await.map_err(ApiError::internal)??;
     let location = HeaderValue::try_from(format!("/v1/datasets/{id}")).map_err(ApiError::internal)?;
     let body = DatasetBody { rejected: Some(Vec::new()), ..DatasetBody::of(entered) };
     Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(body)).into_response())
@@ -111,9 +114,8 @@ fn stem(file_name: &str) -> Option<Name> {
 }
 
 /// Writes the archive to disk as it comes. With a form, the first file's name too.
-async fn receive(state: &AppState, id: Uuid, mut request: Request) -> Result<(Received, Option<String>), ApiError> {
+async fn receive(state: &AppState, id: Uuid, mut request: Request, limit: u64) -> Result<(Received, Option<String>), ApiError> {
     let part = state.settings.uploads_dir().join(format!("{id}.part"));
-    let limit = state.settings.max_upload_bytes;
     refuse_longer(&request, ARCHIVE, limit)?;
     let media_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if media_type.trim_start().to_ascii_lowercase().starts_with("multipart/") {
@@ -145,10 +147,16 @@ async fn check(state: &AppState, received: &Received) -> Result<(), ApiError> {
     Ok(())
 }
 
-async fn enter(state: AppState, received: Received, id: Uuid, name: Name) -> Result<Dataset, ApiError> {
+async fn enter(
+    state: AppState,
+    received: Received,
+    id: Uuid,
+    name: Name,
+    allowance: Option<Allowance>,
+) -> Result<Dataset, ApiError> {
     let archive = state.settings.archive(id);
     received.keep(&archive).await?;
-    let new = NewDataset { id, name, bytes: received.bytes, archive_sha256: received.sha256.clone() };
+    let new = NewDataset { id, name, bytes: received.bytes, archive_sha256: received.sha256.clone(), allowance };
     match state.store.insert_dataset(&new).await {
         Ok(dataset) => {
             state.ingestor.enqueue(id);

@@ -136,7 +136,8 @@ async fn the_next_start_takes_up_what_was_interrupted() {
     for name in ["there", "gone"] {
         let id = Uuid::now_v7();
         let name = name.parse().unwrap();
-        store.insert_dataset(&NewDataset { id, name, bytes: 1, archive_sha256: String::new() }).await.unwrap();
+        let new = NewDataset { id, name, bytes: 1, archive_sha256: String::new(), allowance: None };
+        store.insert_dataset(&new).await.unwrap();
         ids.push(id);
     }
     let stray = [settings.archive(Uuid::now_v7()), settings.uploads_dir().join("x.part")];

@@ -1,5 +1,6 @@
 //! The API without a network: requests go straight to the router. `server.rs` has what only shows on a connection.
 
+mod access;
 mod datasets;
 mod jobs;
 mod large;

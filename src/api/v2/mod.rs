@@ -40,6 +40,11 @@ pub(super) fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(infer::by_version))
 }
 
+/// A request that isn't let in, as the protocol has it.
+pub(super) fn refusal(error: ApiError) -> Response {
+    V2Error::from(error).into_response()
+}
+
 /// The parts of a path that vary, with the protocol's error as their rejection.
 #[derive(Debug, FromRequestParts)]
 #[from_request(via(axum::extract::Path), rejection(V2Error))]

@@ -6,10 +6,9 @@
 use proptest::prelude::*;
 use uuid::Uuid;
 
-use super::{Claim, NewJob, Published};
-use crate::recipe::Recipe;
+use super::{Claim, Published};
 use crate::report::{Epoch, PhaseName};
-use crate::store::testing::{ready_dataset, temp};
+use crate::store::testing::{queued_job, ready_dataset, temp};
 use crate::store::{Failure, JobState, Store, StoreError};
 use crate::vision::precision::Precision;
 
@@ -222,8 +221,7 @@ proptest! {
             let dataset = ready_dataset(&t.store, "d").await;
             let mut jobs = Vec::new();
             for _ in 0..JOBS {
-                let new = NewJob { id: Uuid::now_v7(), dataset, model: "m".parse().unwrap(), recipe: Recipe::default() };
-                let id = t.store.insert_job(&new).await.unwrap().id;
+                let id = queued_job(&t.store, dataset).await;
                 jobs.push(Model { id, state: JobState::Queued, lease: None, epochs: 0, cancel: false, losses: 0 });
             }
             let mut world = World { store: t.store.clone(), jobs, given: Vec::new(), now: 1000 };

@@ -6,16 +6,20 @@ use super::{Job, NewJob, StateEvent, job, locked, settle};
 use crate::names::Name;
 use crate::store::rows::json;
 use crate::store::{Conflict, EventKind, JobState};
-use crate::store::{Store, StoreError, Tx, datasets, events, now};
+use crate::store::{Store, StoreError, Tx, datasets, events, keys, now};
 
 impl Store {
     /// Submits a job.
     ///
     /// # Errors
-    /// [`Missing::Dataset`](crate::store::Missing::Dataset); [`Conflict::DatasetIngesting`]; [`Conflict::DatasetFailed`].
+    /// [`Missing::Dataset`](crate::store::Missing::Dataset); [`Conflict::DatasetIngesting`]; [`Conflict::DatasetFailed`];
+    /// [`StoreError::OverQuota`].
     pub async fn insert_job(&self, new: &NewJob) -> Result<Job, StoreError> {
         let mut tx = self.begin().await?;
         let dataset_name = datasets::ready(&mut tx, new.dataset).await?;
+        if let Some(allowance) = &new.allowance {
+            keys::refuse_jobs(&mut tx, allowance, 1).await?;
+        }
         let job = insert(&mut tx, new, &dataset_name, None).await?;
         tx.commit().await?;
         Ok(job)
@@ -38,7 +42,7 @@ impl Store {
     }
 }
 
-/// Puts a job into the queue. The caller knows, from this transaction, that its data set is ready.
+/// Puts a job into the queue. The caller knows, from this transaction, that its data set is ready and that its key may have it.
 pub(in crate::store) async fn insert(
     tx: &mut Tx,
     new: &NewJob,
@@ -46,8 +50,8 @@ pub(in crate::store) async fn insert(
     sweep: Option<Uuid>,
 ) -> Result<Job, StoreError> {
     let row = sqlx::query(
-        "insert into jobs (id, state, dataset_id, dataset_name, model, recipe, sweep_id, created_at)
-         values ($1, 'queued', $2, $3, $4, $5, $6, $7) returning *",
+        "insert into jobs (id, state, dataset_id, dataset_name, model, recipe, sweep_id, created_at, key_id)
+         values ($1, 'queued', $2, $3, $4, $5, $6, $7, $8) returning *",
     )
     .bind(new.id.to_string())
     .bind(new.dataset.to_string())
@@ -56,6 +60,7 @@ pub(in crate::store) async fn insert(
     .bind(json(&new.recipe)?)
     .bind(sweep.map(|sweep| sweep.to_string()))
     .bind(now())
+    .bind(new.allowance.map(|allowance| allowance.key.to_string()))
     .fetch_one(&mut **tx)
     .await?;
     events::append(tx, new.id, EventKind::State, &StateEvent::new(JobState::Queued, 0)).await?;

@@ -1,9 +1,9 @@
 use uuid::Uuid;
 
-use super::{Heartbeat, JobFilter, NewJob, Published};
+use super::{Heartbeat, JobFilter, Published};
 use crate::recipe::Recipe;
 use crate::report::{Epoch, PhaseName, PhaseReport, Progress, Stage};
-use crate::store::testing::{claimed, new_dataset, queued_job, ready_dataset, temp};
+use crate::store::testing::{claimed, new_dataset, new_job, queued_job, ready_dataset, temp};
 use crate::store::{Conflict, Failure, Missing, StateEvent, Store, StoreError, Want};
 use crate::store::{EventKind, JobState};
 use crate::vision::precision::Precision;
@@ -271,13 +271,12 @@ async fn cancelling_depends_on_the_state() {
 async fn only_a_ready_data_set_is_trained_on() {
     let t = temp().await;
     let reading = t.store.insert_dataset(&new_dataset("r")).await.unwrap().id;
-    let new = |dataset| NewJob { id: Uuid::now_v7(), dataset, model: "m".parse().unwrap(), recipe: Recipe::default() };
-    let error = t.store.insert_job(&new(reading)).await.unwrap_err();
+    let error = t.store.insert_job(&new_job(reading)).await.unwrap_err();
     assert!(matches!(error, StoreError::Conflict(Conflict::DatasetIngesting)));
     t.store.fail_dataset(reading, &failure(), &[]).await.unwrap();
-    let error = t.store.insert_job(&new(reading)).await.unwrap_err();
+    let error = t.store.insert_job(&new_job(reading)).await.unwrap_err();
     assert!(matches!(error, StoreError::Conflict(Conflict::DatasetFailed)));
-    let error = t.store.insert_job(&new(Uuid::now_v7())).await.unwrap_err();
+    let error = t.store.insert_job(&new_job(Uuid::now_v7())).await.unwrap_err();
     assert!(matches!(error, StoreError::NotFound(Missing::Dataset)));
 }
 
