@@ -28,6 +28,8 @@ enum Command {
     Models(cli::models::ModelsArgs),
     /// The ImageNet weights of the backbone
     Weights(cli::weights::WeightsArgs),
+    /// Messages to users' servers
+    Webhooks(cli::webhooks::WebhooksArgs),
 }
 
 fn main() -> ExitCode {
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         Command::Predict(args) => cli::predict::run(*args),
         Command::Models(args) => cli::models::run(args),
         Command::Weights(args) => cli::weights::run(args),
+        Command::Webhooks(args) => cli::webhooks::run(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -30,6 +30,8 @@ pub struct NewSweep {
     pub concurrency: u32,
     /// A recipe for each trial.
     pub trials: Vec<Recipe>,
+    /// Whom to tell when its last trial has ended.
+    pub webhook: Option<String>,
 }
 
 /// A sweep.
@@ -53,6 +55,8 @@ pub struct Sweep {
     pub best: Option<Uuid>,
     /// The newest version that it published.
     pub published: Option<i64>,
+    /// Whom to tell when its last trial has ended.
+    pub webhook: Option<String>,
     /// When it was submitted.
     pub created_at: DateTime<Utc>,
     /// When its last trial was over.
@@ -96,6 +100,7 @@ fn sweep(row: &SqliteRow) -> Result<Sweep, StoreError> {
         cancel_requested,
         best: row.id_or_none("best")?,
         published: row.get("published")?,
+        webhook: row.get("webhook_url")?,
         created_at: row.time("created_at")?,
         finished_at: row.time_or_none("finished_at")?.filter(|_| trials.unfinished() == 0),
         trials,
@@ -111,20 +116,22 @@ impl Store {
         let mut tx = self.begin().await?;
         let dataset_name = datasets::ready(&mut tx, new.dataset).await?;
         sqlx::query(
-            "insert into sweeps (id, dataset_id, dataset_name, model, concurrency, created_at)
-             values ($1, $2, $3, $4, $5, $6)",
+            "insert into sweeps (id, dataset_id, dataset_name, model, concurrency, webhook_url, created_at)
+             values ($1, $2, $3, $4, $5, $6, $7)",
         )
         .bind(new.id.to_string())
         .bind(new.dataset.to_string())
         .bind(dataset_name.as_str())
         .bind(new.model.as_str())
         .bind(i64::from(new.concurrency))
+        .bind(new.webhook.as_deref())
         .bind(now())
         .execute(&mut *tx)
         .await?;
         for recipe in &new.trials {
             // Made one after the other, so that ids keep the trials' order.
-            let trial = NewJob { id: Uuid::now_v7(), dataset: new.dataset, model: new.model.clone(), recipe: *recipe };
+            let (model, recipe) = (new.model.clone(), *recipe);
+            let trial = NewJob { id: Uuid::now_v7(), dataset: new.dataset, model, recipe, webhook: None };
             jobs::insert(&mut tx, &trial, &dataset_name, Some(new.id)).await?;
         }
         let sweep = locked(&mut tx, new.id).await?;
@@ -168,14 +175,15 @@ impl Store {
             .bind(id.to_string())
             .fetch_all(&mut *tx)
             .await?;
-        for row in &rows {
-            jobs::cancel(&mut tx, &jobs::job(row)?).await?;
-        }
+        // First: with its last trial the sweep ends, and then it must be known how.
         sqlx::query("update sweeps set cancelled_at = coalesce(cancelled_at, $2) where id = $1")
             .bind(id.to_string())
             .bind(now())
             .execute(&mut *tx)
             .await?;
+        for row in &rows {
+            jobs::cancel(&mut tx, &jobs::job(row)?).await?;
+        }
         let sweep = locked(&mut tx, id).await?;
         tx.commit().await?;
         Ok(sweep)
@@ -204,7 +212,7 @@ impl Store {
 }
 
 /// A sweep as it is until the transaction ends.
-async fn locked(tx: &mut Tx, id: Uuid) -> Result<Sweep, StoreError> {
+pub(super) async fn locked(tx: &mut Tx, id: Uuid) -> Result<Sweep, StoreError> {
     let query = sqlx::query(select!("where s.id = $1 group by s.id")).bind(id.to_string());
     sweep(&query.fetch_optional(&mut **tx).await?.ok_or(Missing::Sweep)?)
 }

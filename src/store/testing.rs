@@ -52,7 +52,7 @@ pub(crate) async fn ready_dataset(store: &Store, name: &str) -> Uuid {
 
 pub(crate) async fn queued_job(store: &Store, dataset: Uuid) -> Uuid {
     let model = "flowers".parse().unwrap();
-    store.insert_job(&NewJob { id: Uuid::now_v7(), dataset, model, recipe: Recipe::default() }).await.unwrap().id
+    store.insert_job(&NewJob { id: Uuid::now_v7(), dataset, model, recipe: Recipe::default(), webhook: None }).await.unwrap().id
 }
 
 pub(crate) async fn claimed(store: &Store, worker: &str, now: i64) -> Option<(Job, Uuid)> {

@@ -19,4 +19,5 @@ mod sweeps;
 mod system;
 mod training;
 mod v2;
+mod webhooks;
 mod workers;

@@ -1,4 +1,4 @@
-//! Whatever workers do in whatever order: a job is at most one's, and an epoch is recorded once.
+//! Whatever workers do in whatever order: a job is at most one's, an epoch is recorded once, and an end is told once.
 //!
 //! Random histories of claims, deaths, lapses, cancellations and writes, by holders of claims that hold and of claims that no
 //! longer do, run on the database and on a model of a few lines; after each step both must agree.
@@ -201,6 +201,7 @@ impl World {
             assert_eq!(self.store.job(job.id).await.unwrap().state, job.state);
             let epochs: Vec<u32> = self.store.epochs(job.id).await.unwrap().iter().map(|epoch| epoch.epoch).collect();
             assert_eq!(epochs, (1..=job.epochs).collect::<Vec<_>>());
+            assert_eq!(self.store.deliveries(&[job.id]).await.unwrap().len(), usize::from(job.state.is_terminal()));
         }
     }
 }
@@ -222,7 +223,8 @@ proptest! {
             let dataset = ready_dataset(&t.store, "d").await;
             let mut jobs = Vec::new();
             for _ in 0..JOBS {
-                let new = NewJob { id: Uuid::now_v7(), dataset, model: "m".parse().unwrap(), recipe: Recipe::default() };
+                let (model, webhook) = ("m".parse().unwrap(), Some("https://example.com/".to_owned()));
+                let new = NewJob { id: Uuid::now_v7(), dataset, model, recipe: Recipe::default(), webhook };
                 let id = t.store.insert_job(&new).await.unwrap().id;
                 jobs.push(Model { id, state: JobState::Queued, lease: None, epochs: 0, cancel: false, losses: 0 });
             }

@@ -10,7 +10,7 @@ async fn submitted(t: &Temp, trials: u64, concurrency: u32) -> (Uuid, Vec<Uuid>)
         Err(_) => ready_dataset(&t.store, "d").await,
     };
     let trials = (0..trials).map(|seed| Recipe { seed, ..Recipe::default() }).collect();
-    let new = NewSweep { id: Uuid::now_v7(), dataset, model: "flowers".parse().unwrap(), concurrency, trials };
+    let new = NewSweep { id: Uuid::now_v7(), dataset, model: "flowers".parse().unwrap(), concurrency, trials, webhook: None };
     let id = t.store.insert_sweep(&new).await.unwrap().id;
     (id, t.store.trials(id).await.unwrap().into_iter().map(|trial| trial.job.id).collect())
 }
