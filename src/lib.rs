@@ -3,7 +3,7 @@
 //! The rooms, and which may know which:
 //!
 //! ```text
-//! main, cli  →  api  →  jobs, inference  →  training, dataset, store, artifact  →  vision
+//! main, cli  →  api  →  jobs, inference, webhooks  →  training, dataset, store, artifact  →  vision
 //! ```
 //!
 //! Nothing points back up. `access`, `recipe`, `report`, `names`, `hex` and `config` are plain data that any room may use.
@@ -24,3 +24,4 @@ pub mod report;
 pub mod store;
 pub mod training;
 pub mod vision;
+pub mod webhooks;

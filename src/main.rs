@@ -30,6 +30,8 @@ enum Command {
     Keys(cli::keys::KeysArgs),
     /// The ImageNet weights of the backbone
     Weights(cli::weights::WeightsArgs),
+    /// Messages to users' servers
+    Webhooks(cli::webhooks::WebhooksArgs),
 }
 
 fn main() -> ExitCode {
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
         Command::Models(args) => cli::models::run(args),
         Command::Keys(args) => cli::keys::run(args),
         Command::Weights(args) => cli::weights::run(args),
+        Command::Webhooks(args) => cli::webhooks::run(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

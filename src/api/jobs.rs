@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use super::access::Caller;
 use super::extract::{Json, List, PageQuery, Path, Query};
+use super::webhooks::{WebhookBody, WebhookRequest, settled};
 use super::{ApiError, AppState, Problem};
 use crate::names::Name;
 use crate::recipe::{Recipe, RecipeRequest};
@@ -44,6 +45,8 @@ struct JobRequest {
     /// How to train; whatever is left out comes from the preset.
     #[serde(default)]
     recipe: RecipeRequest,
+    /// Whom to tell when the job has ended.
+    webhook: Option<WebhookRequest>,
 }
 
 /// A job.
@@ -71,6 +74,9 @@ struct JobBody {
     /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<Failure>,
+    /// Whom to tell when it has ended, and whether that is done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    webhook: Option<WebhookBody>,
     created_at: DateTime<Utc>,
     /// When it was last started.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -104,10 +110,20 @@ impl From<Job> for JobBody {
             attempts: job.attempts,
             cancel_requested: job.cancel_requested,
             error: job.error,
+            webhook: job.webhook.map(WebhookBody::pending),
             created_at: job.created_at,
             started_at: job.started_at,
             finished_at: job.finished_at,
         }
+    }
+}
+
+impl JobBody {
+    /// The job with what has become of its webhook.
+    async fn shown(job: Job, state: &AppState) -> Result<Self, ApiError> {
+        let mut body = Self::from(job);
+        settled(&state.store, body.webhook.iter_mut().map(|webhook| (body.id, webhook)).collect()).await?;
+        Ok(body)
     }
 }
 
@@ -145,10 +161,12 @@ struct JobQuery {
 async fn submit(State(state): State<AppState>, caller: Caller, Json(request): Json<JobRequest>) -> Result<Response, ApiError> {
     let model: Name = request.model.parse().map_err(|error| ApiError::field("model", format!("{error}")))?;
     let recipe = request.recipe.resolve()?;
+    let webhook = request.webhook.map(|webhook| webhook.checked(&state.settings)).transpose()?;
     let dataset = state.store.dataset(&request.dataset).await?;
     // Whether it is ready is decided where the row is inserted; that a ready one can be split, where it was ingested.
     let (id, allowance) = (Uuid::now_v7(), caller.allowance());
-    let job = state.store.insert_job(&NewJob { id, dataset: dataset.id, model, recipe, allowance }).await?;
+    let new = NewJob { id, dataset: dataset.id, model, recipe, webhook, allowance };
+    let job = state.store.insert_job(&new).await?;
     let location = HeaderValue::try_from(format!("/v1/jobs/{}", job.id)).map_err(ApiError::internal)?;
     Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(JobBody::from(job))).into_response())
 }
@@ -167,7 +185,10 @@ async fn list(State(state): State<AppState>, Query(query): Query<JobQuery>) -> R
     let model = model.map_err(|error: crate::names::InvalidName| ApiError::field("model", error.to_string()))?;
     let page = PageQuery { limit: query.limit, cursor: query.cursor };
     let jobs = state.store.jobs(&JobFilter { state: query.state, model }, page.cursor()?, page.limit()?).await?;
-    Ok(Json(List::new(jobs, |job| job.id.to_string(), JobBody::from)))
+    let mut list = List::new(jobs, |job| job.id.to_string(), JobBody::from);
+    let webhooks = list.items.iter_mut().filter_map(|job| Some((job.id, job.webhook.as_mut()?)));
+    settled(&state.store, webhooks.collect()).await?;
+    Ok(Json(list))
 }
 
 /// Show a job
@@ -183,7 +204,7 @@ async fn list(State(state): State<AppState>, Query(query): Query<JobQuery>) -> R
     ),
 )]
 async fn show(State(state): State<AppState>, Path(id): Path<Uuid>) -> Result<Json<JobBody>, ApiError> {
-    Ok(Json(state.store.job(id).await?.into()))
+    Ok(Json(JobBody::shown(state.store.job(id).await?, &state).await?))
 }
 
 /// Cancel a job
@@ -202,5 +223,5 @@ async fn show(State(state): State<AppState>, Path(id): Path<Uuid>) -> Result<Jso
     ),
 )]
 async fn cancel(State(state): State<AppState>, Path(id): Path<Uuid>) -> Result<Json<JobBody>, ApiError> {
-    Ok(Json(state.store.request_cancel(id).await?.into()))
+    Ok(Json(JobBody::shown(state.store.request_cancel(id).await?, &state).await?))
 }

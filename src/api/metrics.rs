@@ -106,4 +106,5 @@ fn describe() {
     describe_counter!("topgraft_model_evictions_total", "Models that had to make room");
     describe_gauge!("topgraft_model_cache_bytes", Unit::Bytes, "What the loaded models take");
     describe_gauge!("topgraft_jobs", "Jobs by state");
+    describe_counter!("topgraft_webhook_deliveries_total", "Attempts to deliver a webhook, by what came of them");
 }

@@ -16,6 +16,7 @@ mod reports;
 mod sweeps;
 mod trace;
 mod v2;
+mod webhooks;
 
 use std::future::Future;
 use std::sync::Arc;

@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::access::Caller;
 use super::extract::{Json, List, PageQuery, Path, Query};
+use super::webhooks::WebhookRequest;
 use super::{ApiError, AppState, Problem, ServeError};
 use crate::names::Name;
 use crate::recipe::{InvalidSweep, Recipe, RecipeRequest, Vary, resolve_all};
@@ -54,6 +55,8 @@ struct SweepRequest {
     /// How many trials may run at the same time, 1 to 64, however many workers there are; 1 if left out.
     #[schema(minimum = 1, maximum = 64, default = 1)]
     concurrency: Option<u32>,
+    /// Whom to tell when the last trial has ended.
+    webhook: Option<WebhookRequest>,
 }
 
 /// The trials' recipes.
@@ -107,12 +110,14 @@ async fn submit(
         return Err(ApiError::field("concurrency", format!("must be from 1 to {MAX_CONCURRENCY}, not {concurrency}")));
     }
     let trials = recipes(request.recipe, request.vary, request.recipes)?;
+    let webhook = request.webhook.map(|webhook| webhook.checked(&state.settings)).transpose()?;
     let dataset = state.store.dataset(&request.dataset).await?.id;
-    let new = NewSweep { id: Uuid::now_v7(), dataset, model, concurrency, trials, allowance: caller.allowance() };
+    let (id, allowance) = (Uuid::now_v7(), caller.allowance());
+    let new = NewSweep { id, dataset, model, concurrency, trials, webhook, allowance };
     let sweep = state.store.insert_sweep(&new).await?;
     let location = HeaderValue::try_from(format!("/v1/sweeps/{}", sweep.id)).map_err(ApiError::internal)?;
-    let trials = state.store.trials(sweep.id).await?;
-    Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(SweepBody::whole(sweep, trials))).into_response())
+    let body = SweepBody::shown(sweep, &state).await?;
+    Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(body)).into_response())
 }
 
 /// List sweeps, newest first
@@ -126,7 +131,9 @@ async fn submit(
 )]
 async fn list(State(state): State<AppState>, Query(query): Query<PageQuery>) -> Result<Json<List<SweepBody>>, ApiError> {
     let sweeps = state.store.sweeps(query.cursor()?, query.limit()?).await?;
-    Ok(Json(List::new(sweeps, |sweep| sweep.id.to_string(), SweepBody::of)))
+    let mut list = List::new(sweeps, |sweep| sweep.id.to_string(), SweepBody::of);
+    body::settle(&mut list.items, &state).await?;
+    Ok(Json(list))
 }
 
 /// Show a sweep and its leaderboard
@@ -142,8 +149,7 @@ async fn list(State(state): State<AppState>, Query(query): Query<PageQuery>) -> 
     ),
 )]
 async fn show(State(state): State<AppState>, Path(id): Path<Uuid>) -> Result<Json<SweepBody>, ApiError> {
-    let sweep = state.store.sweep(id).await?;
-    Ok(Json(SweepBody::whole(sweep, state.store.trials(id).await?)))
+    Ok(Json(SweepBody::shown(state.store.sweep(id).await?, &state).await?))
 }
 
 /// Cancel a sweep
@@ -163,8 +169,7 @@ async fn show(State(state): State<AppState>, Path(id): Path<Uuid>) -> Result<Jso
     ),
 )]
 async fn cancel(State(state): State<AppState>, Path(id): Path<Uuid>) -> Result<Json<SweepBody>, ApiError> {
-    let sweep = state.store.cancel_sweep(id).await?;
-    Ok(Json(SweepBody::whole(sweep, state.store.trials(id).await?)))
+    Ok(Json(SweepBody::shown(state.store.cancel_sweep(id).await?, &state).await?))
 }
 
 /// Delete a sweep that is over

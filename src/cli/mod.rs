@@ -6,6 +6,7 @@ pub mod models;
 pub mod predict;
 pub mod serve;
 pub mod train;
+pub mod webhooks;
 pub mod weights;
 
 use std::io::IsTerminal;

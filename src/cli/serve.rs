@@ -13,6 +13,7 @@ use topgraft::config::{Settings, SettingsArgs};
 use topgraft::inference::{Predictor, PredictorSettings};
 use topgraft::jobs::{Supervisor, WorkerHealth, worker};
 use topgraft::store::Store;
+use topgraft::webhooks::Deliverer;
 use uuid::Uuid;
 
 /// How to serve.
@@ -57,6 +58,7 @@ pub fn serve(args: ServeArgs) -> Result<()> {
         let listener =
             TcpListener::bind(settings.listen).await.with_context(|| format!("{} can't be listened on", settings.listen))?;
         let address = listener.local_addr()?;
+        let deliverer = Deliverer::new(store.clone(), &settings).context("webhooks can't be signed")?;
         let predictor = Predictor::start(predictor_settings(&settings))?;
         let health = WorkerHealth::new(settings.workers);
         let (stop, stopped) = watch::channel(false);
@@ -67,6 +69,7 @@ pub fn serve(args: ServeArgs) -> Result<()> {
             health: health.clone(),
         };
         let workers = tokio::spawn(supervisor.run(stopped.clone()));
+        let webhooks = tokio::spawn(deliverer.run(stopped.clone()));
         let signals = tokio::spawn(stop_on_signal(stop)?);
         // For programs that asked for port 0: the one line on standard output.
         println!("listening on http://{address}");
@@ -74,6 +77,7 @@ pub fn serve(args: ServeArgs) -> Result<()> {
         let state = AppState::new(settings, store.clone(), predictor, health);
         api::serve(listener, state, turned_true(stopped)).await?;
         workers.await??;
+        webhooks.await?;
         signals.abort();
         store.close().await;
         tracing::info!("stopped");

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::LogFormat;
 use crate::access::Auth;
 use crate::vision::device::DeviceChoice;
+use crate::webhooks::SigningSecret;
 
 /// Makes [`Settings`], its defaults, [`SettingsArgs`] and [`ENVIRONMENT`] from one table.
 macro_rules! settings {
@@ -37,7 +38,7 @@ macro_rules! settings {
             #[arg(long, value_name = "FILE", env = "TOPGRAFT_CONFIG")]
             pub config: Option<PathBuf>,
             $($(#[doc = $doc])* #[arg(long, env = $env)] pub $field: Option<$type>,)*
-            $($(#[doc = $odoc])* #[arg(long, env = $oenv)] pub $ofield: Option<$otype>,)*
+            $($(#[doc = $odoc])* #[arg(long, env = $oenv, hide_env_values = true)] pub $ofield: Option<$otype>,)*
         }
 
         impl SettingsArgs {
@@ -118,11 +119,16 @@ settings! {
         drain_seconds: u32 = 20, "TOPGRAFT_DRAIN_SECONDS";
         /// How log lines look.
         log_format: LogFormat = LogFormat::Text, "TOPGRAFT_LOG_FORMAT";
+        /// Whether webhooks may lead to private addresses and be plain http; for receivers in a network of your own.
+        webhook_allow_private: bool = false, "TOPGRAFT_WEBHOOK_ALLOW_PRIVATE";
     }
     optional {
         /// The backbone's weights; `weights/vgg16.safetensors` in the data folder if not given.
         weights: PathBuf, "TOPGRAFT_WEIGHTS";
         /// Threads of the network's arithmetic; the processors that there are if not given.
         threads: u32, "TOPGRAFT_THREADS";
+        /// Secret that webhooks are signed with, `whsec_…`; made and kept in `webhook-secret` in the data folder if not given.
+        /// Give it as the variable: others on the machine can read flags.
+        webhook_secret: SigningSecret, "TOPGRAFT_WEBHOOK_SECRET";
     }
 }

@@ -74,6 +74,12 @@ impl Settings {
         self.checkpoints_dir().join(job.to_string())
     }
 
+    /// The secret that webhooks are signed with, unless it is given.
+    #[must_use]
+    pub fn webhook_secret_file(&self) -> PathBuf {
+        self.data_dir.join("webhook-secret")
+    }
+
     /// Whatever can be computed again.
     #[must_use]
     pub fn cache_dir(&self) -> PathBuf {

@@ -49,7 +49,8 @@ impl Supervisor {
     /// The settings can't be handed over.
     pub async fn run(self, shutdown: watch::Receiver<bool>) -> Result<(), crate::config::ConfigError> {
         let file = self.settings.data_dir.join("worker.toml");
-        self.settings.save(&file)?;
+        // Workers send nothing, so the secret isn't theirs.
+        Settings { webhook_secret: None, ..Settings::clone(&self.settings) }.save(&file)?;
         let slots = (0..self.settings.workers).map(|_| self.clone().keep(file.clone(), shutdown.clone()));
         tokio::join!(futures_util::future::join_all(slots), self.settle_expired(shutdown.clone()));
         Ok(())

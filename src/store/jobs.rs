@@ -26,7 +26,7 @@ pub use run::Published;
 pub use trials::{Reserved, Trial, TrialResult};
 
 use super::rows::Cells;
-use super::{Allowance, Missing, Page, Store, StoreError, Tx, events, now};
+use super::{Allowance, Missing, Page, Store, StoreError, Tx, events, now, webhooks};
 use crate::names::Name;
 use crate::recipe::Recipe;
 use crate::report::{FeaturePlan, Progress};
@@ -87,6 +87,8 @@ pub struct NewJob {
     pub recipe: Recipe,
     /// The key that it came with, and what that one may have.
     pub allowance: Option<Allowance>,
+    /// Whom to tell when it has ended.
+    pub webhook: Option<String>,
 }
 
 /// A job.
@@ -120,6 +122,8 @@ pub struct Job {
     pub worker: Option<String>,
     /// Why it failed.
     pub error: Option<Failure>,
+    /// Whom to tell when it has ended.
+    pub webhook: Option<String>,
     /// When it was submitted.
     pub created_at: DateTime<Utc>,
     /// When it was last started.
@@ -164,6 +168,7 @@ pub(super) fn job(row: &SqliteRow) -> Result<Job, StoreError> {
         cancel_requested: row.get::<i64>("cancel_requested")? != 0,
         worker: row.get("worker")?,
         error: error.map(|code| Failure { code, message }),
+        webhook: row.get("webhook_url")?,
         created_at: row.time("created_at")?,
         started_at: row.time_or_none("started_at")?,
         finished_at: row.time_or_none("finished_at")?,
@@ -221,13 +226,13 @@ impl Store {
 }
 
 /// A job as it is until the transaction ends.
-async fn locked(tx: &mut Tx, id: Uuid) -> Result<Job, StoreError> {
+pub(super) async fn locked(tx: &mut Tx, id: Uuid) -> Result<Job, StoreError> {
     let row = sqlx::query("select * from jobs where id = $1").bind(id.to_string()).fetch_optional(&mut **tx).await?;
     job(&row.ok_or(Missing::Job)?)
 }
 
-/// Takes a job that no worker holds on to any more to `event.state`, and tells its listeners. The caller knows, from this
-/// transaction, that the job may go there.
+/// Takes a job that no worker holds on to any more to `event.state`, and tells its listeners; if it has ended, its
+/// webhook will be called. The caller knows, from this transaction, that the job may go there.
 async fn settle(tx: &mut Tx, id: Uuid, event: &StateEvent) -> Result<(), StoreError> {
     let failure = event.error.as_ref();
     sqlx::query(
@@ -244,5 +249,9 @@ async fn settle(tx: &mut Tx, id: Uuid, event: &StateEvent) -> Result<(), StoreEr
     .bind(event.state.is_terminal().then(now))
     .execute(&mut **tx)
     .await?;
-    events::append(tx, id, EventKind::State, event).await
+    events::append(tx, id, EventKind::State, event).await?;
+    if event.state.is_terminal() {
+        webhooks::ended(tx, id).await?;
+    }
+    Ok(())
 }

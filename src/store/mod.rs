@@ -19,6 +19,7 @@ pub mod state;
 pub mod sweeps;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod webhooks;
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -40,6 +41,7 @@ pub use keys::{Allowance, ApiKey, NewApiKey};
 pub use models::{ImportedVersion, Model, ModelSummary, ModelVersion, Want};
 pub use state::{EventKind, JobState};
 pub use sweeps::{NewSweep, Sweep, SweepState, TrialCounts};
+pub use webhooks::{Delivery, DeliveryOutcome, DeliveryStatus, WebhookState};
 
 /// Connections that read, each a thread of its own.
 const READERS: u32 = 4;
@@ -143,13 +145,14 @@ async fn lock(path: PathBuf) -> Result<File, StoreError> {
 /// Brings the tables up to date.
 async fn migrate(pool: &SqlitePool) -> Result<(), StoreError> {
     let migrations = [
-        ("init", include_str!("../../migrations/0001_init.sql")),
-        ("features", include_str!("../../migrations/0002_features.sql")),
-        ("sweeps", include_str!("../../migrations/0003_sweeps.sql")),
-        ("resume", include_str!("../../migrations/0004_resume.sql")),
-        ("access", include_str!("../../migrations/0005_access.sql")),
+        (1, "init", include_str!("../../migrations/0001_init.sql")),
+        (2, "features", include_str!("../../migrations/0002_features.sql")),
+        (3, "sweeps", include_str!("../../migrations/0003_sweeps.sql")),
+        (4, "resume", include_str!("../../migrations/0004_resume.sql")),
+        (5, "access", include_str!("../../migrations/0005_access.sql")),
+        (7, "webhooks", include_str!("../../migrations/0007_webhooks.sql")),
     ];
-    let migrations = (1..).zip(migrations).map(|(number, (name, sql))| {
+    let migrations = migrations.into_iter().map(|(number, name, sql)| {
         Migration::new(number, Cow::Borrowed(name), MigrationType::Simple, sql.into_sql_str(), false)
     });
     Migrator::with_migrations(migrations.collect()).run(pool).await.map_err(StoreError::database)?;

@@ -32,6 +32,8 @@ pub struct NewSweep {
     pub trials: Vec<Recipe>,
     /// The key that it came with, and what that one may have.
     pub allowance: Option<Allowance>,
+    /// Whom to tell when its last trial has ended.
+    pub webhook: Option<String>,
 }
 
 /// A sweep.
@@ -55,6 +57,8 @@ pub struct Sweep {
     pub best: Option<Uuid>,
     /// The newest version that it published.
     pub published: Option<i64>,
+    /// Whom to tell when its last trial has ended.
+    pub webhook: Option<String>,
     /// When it was submitted.
     pub created_at: DateTime<Utc>,
     /// When its last trial was over.
@@ -98,6 +102,7 @@ fn sweep(row: &SqliteRow) -> Result<Sweep, StoreError> {
         cancel_requested,
         best: row.id_or_none("best")?,
         published: row.get("published")?,
+        webhook: row.get("webhook_url")?,
         created_at: row.time("created_at")?,
         finished_at: row.time_or_none("finished_at")?.filter(|_| trials.unfinished() == 0),
         trials,
@@ -116,21 +121,23 @@ impl Store {
             keys::refuse_jobs(&mut tx, allowance, new.trials.len() as u64).await?;
         }
         sqlx::query(
-            "insert into sweeps (id, dataset_id, dataset_name, model, concurrency, created_at)
-             values ($1, $2, $3, $4, $5, $6)",
+            "insert into sweeps (id, dataset_id, dataset_name, model, concurrency, webhook_url, created_at)
+             values ($1, $2, $3, $4, $5, $6, $7)",
         )
         .bind(new.id.to_string())
         .bind(new.dataset.to_string())
         .bind(dataset_name.as_str())
         .bind(new.model.as_str())
         .bind(i64::from(new.concurrency))
+        .bind(new.webhook.as_deref())
         .bind(now())
         .execute(&mut *tx)
         .await?;
         for recipe in &new.trials {
             // Made one after the other, so that ids keep the trials' order.
             let (id, model) = (Uuid::now_v7(), new.model.clone());
-            let trial = NewJob { id, dataset: new.dataset, model, recipe: *recipe, allowance: new.allowance };
+            let allowance = new.allowance;
+            let trial = NewJob { id, dataset: new.dataset, model, recipe: *recipe, webhook: None, allowance };
             jobs::insert(&mut tx, &trial, &dataset_name, Some(new.id)).await?;
         }
         let sweep = locked(&mut tx, new.id).await?;
@@ -174,14 +181,15 @@ impl Store {
             .bind(id.to_string())
             .fetch_all(&mut *tx)
             .await?;
-        for row in &rows {
-            jobs::cancel(&mut tx, &jobs::job(row)?).await?;
-        }
+        // First: with its last trial the sweep ends, and then it must be known how.
         sqlx::query("update sweeps set cancelled_at = coalesce(cancelled_at, $2) where id = $1")
             .bind(id.to_string())
             .bind(now())
             .execute(&mut *tx)
             .await?;
+        for row in &rows {
+            jobs::cancel(&mut tx, &jobs::job(row)?).await?;
+        }
         let sweep = locked(&mut tx, id).await?;
         tx.commit().await?;
         Ok(sweep)
@@ -210,7 +218,7 @@ impl Store {
 }
 
 /// A sweep as it is until the transaction ends.
-async fn locked(tx: &mut Tx, id: Uuid) -> Result<Sweep, StoreError> {
+pub(super) async fn locked(tx: &mut Tx, id: Uuid) -> Result<Sweep, StoreError> {
     let query = sqlx::query(select!("where s.id = $1 group by s.id")).bind(id.to_string());
     sweep(&query.fetch_optional(&mut **tx).await?.ok_or(Missing::Sweep)?)
 }

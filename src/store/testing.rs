@@ -52,7 +52,7 @@ pub(crate) async fn ready_dataset(store: &Store, name: &str) -> Uuid {
 
 pub(crate) fn new_job(dataset: Uuid) -> NewJob {
     let model = "flowers".parse().unwrap();
-    NewJob { id: Uuid::now_v7(), dataset, model, recipe: Recipe::default(), allowance: None }
+    NewJob { id: Uuid::now_v7(), dataset, model, recipe: Recipe::default(), webhook: None, allowance: None }
 }
 
 pub(crate) async fn queued_job(store: &Store, dataset: Uuid) -> Uuid {

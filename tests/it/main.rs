@@ -20,4 +20,5 @@ mod sweeps;
 mod system;
 mod training;
 mod v2;
+mod webhooks;
 mod workers;

@@ -8,6 +8,8 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::api::webhooks::{WebhookBody, settled};
+use crate::api::{ApiError, AppState};
 use crate::names::Name;
 use crate::recipe::{Recipe, differences};
 use crate::store::{DatasetName, Failure, JobState, Sweep, SweepState, Trial, TrialCounts};
@@ -37,6 +39,9 @@ pub(super) struct SweepBody {
     /// The newest version that it published.
     #[serde(skip_serializing_if = "Option::is_none")]
     published: Option<i64>,
+    /// Whom to tell when the last trial has ended, and whether that is done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    webhook: Option<WebhookBody>,
     /// Trials that succeeded, by accuracy, of equals by loss, of equals in the order of submission; then the others, in that
     /// order. Absent in lists.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -87,12 +92,13 @@ impl SweepBody {
             trials: sweep.trials,
             best: sweep.best,
             published: sweep.published,
+            webhook: sweep.webhook.map(WebhookBody::pending),
             leaderboard: None,
         }
     }
 
     /// The sweep with its trials, which are in their order.
-    pub(super) fn whole(sweep: Sweep, trials: Vec<Trial>) -> Self {
+    fn whole(sweep: Sweep, trials: Vec<Trial>) -> Self {
         let recipes: Vec<Recipe> = trials.iter().map(|trial| trial.job.recipe).collect();
         let row = |(place, (trial, differs)): (usize, (Trial, _))| TrialBody {
             rank: trial.result.map(|_| place + 1),
@@ -109,4 +115,18 @@ impl SweepBody {
         let leaderboard = trials.into_iter().zip(differences(&recipes)).enumerate().map(row).collect();
         Self { leaderboard: Some(leaderboard), ..Self::of(sweep) }
     }
+
+    /// The sweep as it is now, with its trials and what has become of its webhook.
+    pub(super) async fn shown(sweep: Sweep, state: &AppState) -> Result<Self, ApiError> {
+        let trials = state.store.trials(sweep.id).await?;
+        let mut body = Self::whole(sweep, trials);
+        settle(std::slice::from_mut(&mut body), state).await?;
+        Ok(body)
+    }
+}
+
+/// Fills in what has become of sweeps' webhooks.
+pub(super) async fn settle(sweeps: &mut [SweepBody], state: &AppState) -> Result<(), ApiError> {
+    let webhooks = sweeps.iter_mut().filter_map(|sweep| Some((sweep.id, sweep.webhook.as_mut()?)));
+    settled(&state.store, webhooks.collect()).await
 }

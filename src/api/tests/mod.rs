@@ -9,6 +9,7 @@ mod server;
 mod service;
 mod sweeps;
 mod v2;
+mod webhooks;
 
 use std::sync::Arc;
 use std::time::Duration;

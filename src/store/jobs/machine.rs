@@ -1,4 +1,4 @@
-//! Whatever workers do in whatever order: a job is at most one's, and an epoch is recorded once.
+//! Whatever workers do in whatever order: a job is at most one's, an epoch is recorded once, and an end is told once.
 //!
 //! Random histories of claims, deaths, lapses, cancellations and writes, by holders of claims that hold and of claims that no
 //! longer do, run on the database and on a model of a few lines; after each step both must agree.
@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use super::{Claim, Published};
 use crate::report::{Epoch, PhaseName};
-use crate::store::testing::{queued_job, ready_dataset, temp};
-use crate::store::{Failure, JobState, Store, StoreError};
+use crate::store::testing::{new_job, ready_dataset, temp};
+use crate::store::{Failure, JobState, NewJob, Store, StoreError};
 use crate::vision::precision::Precision;
 
 const JOBS: usize = 2;
@@ -200,6 +200,7 @@ impl World {
             assert_eq!(self.store.job(job.id).await.unwrap().state, job.state);
             let epochs: Vec<u32> = self.store.epochs(job.id).await.unwrap().iter().map(|epoch| epoch.epoch).collect();
             assert_eq!(epochs, (1..=job.epochs).collect::<Vec<_>>());
+            assert_eq!(self.store.deliveries(&[job.id]).await.unwrap().len(), usize::from(job.state.is_terminal()));
         }
     }
 }
@@ -221,7 +222,8 @@ proptest! {
             let dataset = ready_dataset(&t.store, "d").await;
             let mut jobs = Vec::new();
             for _ in 0..JOBS {
-                let id = queued_job(&t.store, dataset).await;
+                let webhook = Some("https://example.com/".to_owned());
+                let id = t.store.insert_job(&NewJob { webhook, ..new_job(dataset) }).await.unwrap().id;
                 jobs.push(Model { id, state: JobState::Queued, lease: None, epochs: 0, cancel: false, losses: 0 });
             }
             let mut world = World { store: t.store.clone(), jobs, given: Vec::new(), now: 1000 };

@@ -50,8 +50,8 @@ pub(in crate::store) async fn insert(
     sweep: Option<Uuid>,
 ) -> Result<Job, StoreError> {
     let row = sqlx::query(
-        "insert into jobs (id, state, dataset_id, dataset_name, model, recipe, sweep_id, created_at, key_id)
-         values ($1, 'queued', $2, $3, $4, $5, $6, $7, $8) returning *",
+        "insert into jobs (id, state, dataset_id, dataset_name, model, recipe, sweep_id, webhook_url, created_at, key_id)
+         values ($1, 'queued', $2, $3, $4, $5, $6, $7, $8, $9) returning *",
     )
     .bind(new.id.to_string())
     .bind(new.dataset.to_string())
@@ -59,6 +59,7 @@ pub(in crate::store) async fn insert(
     .bind(new.model.as_str())
     .bind(json(&new.recipe)?)
     .bind(sweep.map(|sweep| sweep.to_string()))
+    .bind(new.webhook.as_deref())
     .bind(now())
     .bind(new.allowance.map(|allowance| allowance.key.to_string()))
     .fetch_one(&mut **tx)

@@ -133,6 +133,7 @@ async fn unfinished_jobs_and_trials_are_no_more_than_they_may() {
         model: "flowers".parse().unwrap(),
         concurrency: 1,
         trials: (0..trials).map(|seed| Recipe { seed, ..Recipe::default() }).collect(),
+        webhook: None,
         allowance: Some(key),
     };
     let job = || crate::store::NewJob { allowance: Some(key), ..new_job(dataset) };

@@ -11,7 +11,8 @@ async fn submitted(t: &Temp, trials: u64, concurrency: u32) -> (Uuid, Vec<Uuid>)
     };
     let trials = (0..trials).map(|seed| Recipe { seed, ..Recipe::default() }).collect();
     let model = "flowers".parse().unwrap();
-    let new = NewSweep { id: Uuid::now_v7(), dataset, model, concurrency, trials, allowance: None };
+    let (id, webhook, allowance) = (Uuid::now_v7(), None, None);
+    let new = NewSweep { id, dataset, model, concurrency, trials, webhook, allowance };
     let id = t.store.insert_sweep(&new).await.unwrap().id;
     (id, t.store.trials(id).await.unwrap().into_iter().map(|trial| trial.job.id).collect())
 }
