@@ -33,7 +33,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     description.merge(super::resources().into_openapi());
     for (path, item) in &mut description.paths.paths {
         for operation in operations(item) {
-            operation.parameters.iter_mut().flatten().for_each(|parameter| never_null(parameter));
+            operation.parameters.iter_mut().flatten().for_each(never_null);
             refusals(operation, path.starts_with("/v2/"));
         }
     }

@@ -45,7 +45,7 @@ async fn a_key_is_kept_without_its_secret() {
     };
     let entered = t.store.insert_key(&new).await.unwrap();
     assert_eq!(entered, t.store.key(key.id()).await.unwrap());
-    assert_eq!(t.store.keys().await.unwrap(), [entered.clone()]);
+    assert_eq!(t.store.keys().await.unwrap(), std::slice::from_ref(&entered));
     assert!(entered.hash.is_of(&key) && entered.scopes == new.scopes && entered.expires_at == new.expires_at);
     assert_eq!((entered.requests_per_minute, entered.max_queued_jobs), (Some(u32::MAX), None));
     assert_eq!(entered.max_stored_bytes, Some(i64::MAX.unsigned_abs()), "the most that the database can count");
