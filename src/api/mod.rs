@@ -6,18 +6,20 @@ mod download;
 mod error;
 mod extract;
 mod health;
+mod idempotency;
 mod jobs;
 mod metrics;
 mod models;
 mod openapi;
 mod predict;
 mod reports;
+mod storage;
 mod sweeps;
 mod trace;
 mod v2;
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -38,7 +40,9 @@ use crate::config::Settings;
 use crate::inference::Predictor;
 use crate::jobs::WorkerHealth;
 use crate::store::Store;
+use crate::upkeep;
 use datasets::Ingestor;
+use idempotency::InFlight;
 
 /// What the handlers need; clones share it.
 #[derive(Debug, Clone)]
@@ -52,6 +56,10 @@ pub struct AppState {
     /// How the worker processes fare.
     pub workers: WorkerHealth,
     ingestor: Ingestor,
+    /// Keys of requests that are being answered.
+    in_flight: InFlight,
+    /// What the database knew of and the disk didn't when the server started.
+    missing: Arc<OnceLock<Vec<String>>>,
     /// Cancelled when the server stops: streams that would never end then do.
     stopping: CancellationToken,
 }
@@ -61,13 +69,15 @@ impl AppState {
     #[must_use]
     pub fn new(settings: Arc<Settings>, store: Store, predictor: Predictor, workers: WorkerHealth) -> Self {
         let ingestor = Ingestor::new(settings.clone(), store.clone());
-        Self { settings, store, predictor, workers, ingestor, stopping: CancellationToken::new() }
+        let (in_flight, missing, stopping) = (InFlight::default(), Arc::default(), CancellationToken::new());
+        Self { settings, store, predictor, workers, ingestor, in_flight, missing, stopping }
     }
 }
 
 /// Serves until `shutdown` is over, then lets requests in flight finish, for as long as the settings allow.
 ///
-/// At the start, data sets whose ingestion was interrupted are taken up again, and what deleted sweeps left is removed.
+/// At the start, data sets whose ingestion was interrupted are taken up again, what an earlier run left is removed or put aside,
+/// and what is missing is told to the log and `/readyz`.
 ///
 /// # Errors
 /// The listener's; a database or folder that can't be used at the start.
@@ -77,7 +87,9 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
     state.ingestor.recover().await?;
-    sweeps::recover(&state).await?;
+    upkeep::tidy(&state.settings, &state.store).await?;
+    // Set once: a state is served once.
+    let _ = state.missing.set(upkeep::missing(&state.settings, &state.store).await?);
     let stopping = state.stopping.clone();
     let drain = Duration::from_secs(u64::from(state.settings.drain_seconds));
     let ingestor = state.ingestor.clone();
@@ -110,6 +122,9 @@ pub enum ServeError {
     /// The database refused.
     #[error(transparent)]
     Store(#[from] crate::store::StoreError),
+    /// The data folder can't be tidied up.
+    #[error(transparent)]
+    Upkeep(#[from] upkeep::UpkeepError),
 }
 
 /// The routes of every resource, with what OpenAPI says of them.

@@ -4,19 +4,22 @@ mod body;
 mod publish;
 
 use axum::extract::State;
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::StatusCode;
+use axum::response::Response;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
+use super::datasets::refuse_damaged;
 use super::extract::{Json, List, PageQuery, Path, Query};
-use super::{ApiError, AppState, Problem, ServeError};
+use super::idempotency::{IdempotencyHeader, Keyed, answered, created};
+use super::storage::demand_room;
+use super::{ApiError, AppState, Problem};
 use crate::names::Name;
 use crate::recipe::{InvalidSweep, Recipe, RecipeRequest, Vary, resolve_all};
-use crate::store::{NewSweep, StoreError};
+use crate::store::{Answer, NewSweep, Submitted};
 use body::SweepBody;
 
 /// The most trials of one sweep that may run at the same time.
@@ -85,6 +88,7 @@ impl From<InvalidSweep> for ApiError {
     path = "/v1/sweeps",
     operation_id = "submit_sweep",
     tag = "sweeps",
+    params(IdempotencyHeader),
     request_body = SweepRequest,
     responses(
         (status = ACCEPTED, body = SweepBody, description = "Queued",
@@ -93,21 +97,31 @@ impl From<InvalidSweep> for ApiError {
         (status = CONFLICT, body = Problem, content_type = "application/problem+json", description = "The dataset isn't ready"),
         (status = UNPROCESSABLE_ENTITY, body = Problem, content_type = "application/problem+json",
          description = "Fields that must change"),
+        (status = INSUFFICIENT_STORAGE, body = Problem, content_type = "application/problem+json",
+         description = "The server's disk is full"),
     ),
 )]
-async fn submit(State(state): State<AppState>, Json(request): Json<SweepRequest>) -> Result<Response, ApiError> {
+async fn submit(
+    State(state): State<AppState>,
+    Keyed(Json(request), promise): Keyed<Json<SweepRequest>>,
+) -> Result<Response, ApiError> {
     let model: Name = request.model.parse().map_err(|error| ApiError::field("model", format!("{error}")))?;
     let concurrency = request.concurrency.unwrap_or(1);
     if !(1..=MAX_CONCURRENCY).contains(&concurrency) {
         return Err(ApiError::field("concurrency", format!("must be from 1 to {MAX_CONCURRENCY}, not {concurrency}")));
     }
     let trials = recipes(request.recipe, request.vary, request.recipes)?;
-    let dataset = state.store.dataset(&request.dataset).await?.id;
-    let new = NewSweep { id: Uuid::now_v7(), dataset, model, concurrency, trials };
-    let sweep = state.store.insert_sweep(&new).await?;
-    let location = HeaderValue::try_from(format!("/v1/sweeps/{}", sweep.id)).map_err(ApiError::internal)?;
-    let trials = state.store.trials(sweep.id).await?;
-    Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(SweepBody::whole(sweep, trials))).into_response())
+    let dataset = state.store.dataset(&request.dataset).await?;
+    refuse_damaged(&state, &dataset).await?;
+    demand_room(&state.settings, 0).await?;
+    let new = NewSweep { id: Uuid::now_v7(), dataset: dataset.id, model, concurrency, trials };
+    let sweep = state.store.insert_sweep(&new, promise.as_ref().map(|promise| promise.keep(submitted))).await?;
+    answered(submitted(&sweep).map_err(ApiError::internal)?)
+}
+
+fn submitted(Submitted { sweep, trials }: &Submitted) -> serde_json::Result<Answer> {
+    let location = format!("/v1/sweeps/{}", sweep.id);
+    created(StatusCode::ACCEPTED, location, &SweepBody::whole(sweep.clone(), trials.clone()))
 }
 
 /// List sweeps, newest first
@@ -188,25 +202,4 @@ async fn delete(State(state): State<AppState>, Path(id): Path<Uuid>) -> Result<S
         }
     }
     Ok(StatusCode::NO_CONTENT)
-}
-
-/// Removes what an earlier run of the server left: folders of trials whose sweep was deleted.
-pub(super) async fn recover(state: &AppState) -> Result<(), ServeError> {
-    let mut entries = match tokio::fs::read_dir(state.settings.trials_dir()).await {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error.into()),
-    };
-    while let Some(entry) = entries.next_entry().await? {
-        let Some(id) = entry.file_name().to_str().and_then(|name| Uuid::parse_str(name).ok()) else { continue };
-        let is_trial = match state.store.job(id).await {
-            Ok(job) => job.sweep.is_some(),
-            Err(StoreError::NotFound(_)) => false,
-            Err(error) => return Err(error.into()),
-        };
-        if !is_trial {
-            tokio::fs::remove_dir_all(entry.path()).await?;
-        }
-    }
-    Ok(())
 }

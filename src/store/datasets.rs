@@ -15,7 +15,7 @@ pub use content::{Image, Rejection};
 
 use super::jobs::Failure;
 use super::rows::{Cells, signed};
-use super::{Conflict, Missing, Page, Store, StoreError, Tx, now};
+use super::{Conflict, Keep, Missing, Page, Store, StoreError, Tx, idempotency, now};
 use crate::dataset::{ClassCount, Ingested, Rejected};
 use crate::names::Name;
 
@@ -115,8 +115,8 @@ impl Store {
     /// Enters a data set whose archive is there and is about to be read.
     ///
     /// # Errors
-    /// [`Conflict::DatasetNameTaken`].
-    pub async fn insert_dataset(&self, new: &NewDataset) -> Result<Dataset, StoreError> {
+    /// [`Conflict::DatasetNameTaken`]; [`Conflict::KeyInUse`].
+    pub async fn insert_dataset(&self, new: &NewDataset, keep: Option<Keep<'_, Dataset>>) -> Result<Dataset, StoreError> {
         let mut tx = self.begin().await?;
         let row = sqlx::query(
             "insert into datasets (id, name, state, bytes, archive_sha256, created_at)
@@ -130,6 +130,7 @@ impl Store {
         .fetch_one(&mut *tx)
         .await?;
         let dataset = dataset(&row)?;
+        idempotency::remember(&mut tx, keep, &dataset).await?;
         tx.commit().await?;
         Ok(dataset)
     }

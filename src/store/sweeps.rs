@@ -11,9 +11,9 @@ use uuid::Uuid;
 
 pub use state::{SweepState, TrialCounts};
 
-use super::jobs::{self, DatasetName, NewJob};
+use super::jobs::{self, DatasetName, NewJob, Trial};
 use super::rows::Cells;
-use super::{Conflict, Missing, Page, Store, StoreError, Tx, datasets, now};
+use super::{Conflict, Keep, Missing, Page, Store, StoreError, Tx, datasets, idempotency, now};
 use crate::names::Name;
 use crate::recipe::Recipe;
 
@@ -57,6 +57,15 @@ pub struct Sweep {
     pub created_at: DateTime<Utc>,
     /// When its last trial was over.
     pub finished_at: Option<DateTime<Utc>>,
+}
+
+/// A sweep that was submitted just now.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Submitted {
+    /// The sweep.
+    pub sweep: Sweep,
+    /// Its trials, in the order of submission.
+    pub trials: Vec<Trial>,
 }
 
 /// Selects sweeps with what follows from their jobs.
@@ -103,11 +112,11 @@ fn sweep(row: &SqliteRow) -> Result<Sweep, StoreError> {
 }
 
 impl Store {
-    /// Submits a sweep: it and all of its trials appear together.
+    /// Submits a sweep: it and all of its trials appear together. Answers both.
     ///
     /// # Errors
-    /// [`Missing::Dataset`]; [`Conflict::DatasetIngesting`]; [`Conflict::DatasetFailed`].
-    pub async fn insert_sweep(&self, new: &NewSweep) -> Result<Sweep, StoreError> {
+    /// [`Missing::Dataset`]; [`Conflict::DatasetIngesting`]; [`Conflict::DatasetFailed`]; [`Conflict::KeyInUse`].
+    pub async fn insert_sweep(&self, new: &NewSweep, keep: Option<Keep<'_, Submitted>>) -> Result<Submitted, StoreError> {
         let mut tx = self.begin().await?;
         let dataset_name = datasets::ready(&mut tx, new.dataset).await?;
         sqlx::query(
@@ -127,9 +136,10 @@ impl Store {
             let trial = NewJob { id: Uuid::now_v7(), dataset: new.dataset, model: new.model.clone(), recipe: *recipe };
             jobs::insert(&mut tx, &trial, &dataset_name, Some(new.id)).await?;
         }
-        let sweep = locked(&mut tx, new.id).await?;
+        let submitted = Submitted { sweep: locked(&mut tx, new.id).await?, trials: jobs::trials_of(&mut tx, new.id).await? };
+        idempotency::remember(&mut tx, keep, &submitted).await?;
         tx.commit().await?;
-        Ok(sweep)
+        Ok(submitted)
     }
 
     /// A sweep.

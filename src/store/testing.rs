@@ -45,14 +45,14 @@ pub(crate) fn new_dataset(name: &str) -> NewDataset {
 }
 
 pub(crate) async fn ready_dataset(store: &Store, name: &str) -> Uuid {
-    let id = store.insert_dataset(&new_dataset(name)).await.unwrap().id;
+    let id = store.insert_dataset(&new_dataset(name), None).await.unwrap().id;
     store.finish_dataset(id, &ingested(4)).await.unwrap();
     id
 }
 
 pub(crate) async fn queued_job(store: &Store, dataset: Uuid) -> Uuid {
     let model = "flowers".parse().unwrap();
-    store.insert_job(&NewJob { id: Uuid::now_v7(), dataset, model, recipe: Recipe::default() }).await.unwrap().id
+    store.insert_job(&NewJob { id: Uuid::now_v7(), dataset, model, recipe: Recipe::default() }, None).await.unwrap().id
 }
 
 pub(crate) async fn claimed(store: &Store, worker: &str, now: i64) -> Option<(Job, Uuid)> {
