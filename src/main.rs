@@ -26,6 +26,10 @@ enum Command {
     Predict(Box<cli::predict::PredictArgs>),
     /// Models from other machines
     Models(cli::models::ModelsArgs),
+    /// Check every byte that is kept, beside a running server or without one
+    Check(cli::check::CheckArgs),
+    /// Copy the data folder, beside a running server or without one
+    Backup(cli::backup::BackupArgs),
     /// The ImageNet weights of the backbone
     Weights(cli::weights::WeightsArgs),
 }
@@ -37,6 +41,8 @@ fn main() -> ExitCode {
         Command::Train(args) => cli::train::run(*args),
         Command::Predict(args) => cli::predict::run(*args),
         Command::Models(args) => cli::models::run(args),
+        Command::Check(args) => cli::check::run(args),
+        Command::Backup(args) => cli::backup::run(args),
         Command::Weights(args) => cli::weights::run(args),
     };
     match result {
