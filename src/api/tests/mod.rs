@@ -1,6 +1,8 @@
 //! The API without a network: requests go straight to the router. `server.rs` has what only shows on a connection.
 
 mod datasets;
+mod durable;
+mod idempotency;
 mod jobs;
 mod large;
 mod models;
@@ -58,7 +60,7 @@ impl Api {
 
     async fn with(change: impl FnOnce(&mut Settings)) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let mut settings = Settings { data_dir: dir.path().to_owned(), ..Settings::default() };
+        let mut settings = Settings { data_dir: dir.path().to_owned(), min_free_bytes: 0, ..Settings::default() };
         change(&mut settings);
         let store = Store::open(&settings.database()).await.unwrap();
         let state = AppState::new(Arc::new(settings), store, Predictor::disconnected(), WorkerHealth::new(1));
