@@ -119,6 +119,12 @@ impl Settings {
         PictureLimits { max_bytes: self.max_picture_bytes, max_pixels: self.max_picture_pixels }
     }
 
+    /// How long the answer to a request with an `Idempotency-Key` is remembered, in milliseconds.
+    #[must_use]
+    pub fn idempotency_ms(&self) -> i64 {
+        i64::from(self.idempotency_hours) * 3_600_000
+    }
+
     /// How long a worker's claim holds without a heartbeat, in milliseconds.
     #[must_use]
     pub fn lease_ms(&self) -> i64 {

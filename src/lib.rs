@@ -3,10 +3,10 @@
 //! The rooms, and which may know which:
 //!
 //! ```text
-//! main, cli  →  api  →  jobs, inference, webhooks  →  training, dataset, store, artifact  →  vision
+//! main, cli  →  api  →  jobs, upkeep, inference, webhooks  →  training, dataset, store, artifact  →  vision
 //! ```
 //!
-//! Nothing points back up. `access`, `recipe`, `report`, `names`, `hex` and `config` are plain data that any room may use.
+//! Nothing points back up. `access`, `recipe`, `report`, `names`, `hex`, `disk` and `config` are plain data that any room may use.
 //! `tch` is named only in `vision`, `training` and `inference`, `sqlx` only in `store`, `axum` only in `api`: each can be
 //! replaced without the others noticing.
 
@@ -15,6 +15,7 @@ pub mod api;
 pub mod artifact;
 pub mod config;
 pub mod dataset;
+pub mod disk;
 pub mod hex;
 pub mod inference;
 pub mod jobs;
@@ -23,5 +24,6 @@ pub mod recipe;
 pub mod report;
 pub mod store;
 pub mod training;
+pub mod upkeep;
 pub mod vision;
 pub mod webhooks;

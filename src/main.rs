@@ -28,6 +28,10 @@ enum Command {
     Models(cli::models::ModelsArgs),
     /// Keys for the API
     Keys(cli::keys::KeysArgs),
+    /// Check every byte that is kept, beside a running server or without one
+    Check(cli::check::CheckArgs),
+    /// Copy the data folder, beside a running server or without one
+    Backup(cli::backup::BackupArgs),
     /// The ImageNet weights of the backbone
     Weights(cli::weights::WeightsArgs),
     /// Messages to users' servers
@@ -42,6 +46,8 @@ fn main() -> ExitCode {
         Command::Predict(args) => cli::predict::run(*args),
         Command::Models(args) => cli::models::run(args),
         Command::Keys(args) => cli::keys::run(args),
+        Command::Check(args) => cli::check::run(args),
+        Command::Backup(args) => cli::backup::run(args),
         Command::Weights(args) => cli::weights::run(args),
         Command::Webhooks(args) => cli::webhooks::run(args),
     };

@@ -5,6 +5,8 @@ mod ingestor;
 pub(super) mod received;
 mod upload;
 
+use std::collections::HashSet;
+
 use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
@@ -20,11 +22,16 @@ use crate::dataset::{ClassCount, Rejected};
 use crate::names::Name;
 use crate::store::{Dataset, DatasetState, Failure, Rejection};
 use crate::training::remove_owner;
+use crate::upkeep;
 
 pub(super) use ingestor::Ingestor;
 
 /// The most rejections that a data set's own answer holds.
 const REJECTED_SHOWN: u32 = 1_000;
+
+/// What is wrong with a data set whose pack is gone.
+const MISSING: &str =
+    "its pictures are missing on the server: have them restored from a backup, or delete it and upload it again";
 
 /// The routes.
 pub(super) fn router() -> OpenApiRouter<AppState> {
@@ -54,6 +61,12 @@ struct DatasetBody {
     /// How far its reading has come, while that goes on.
     #[serde(skip_serializing_if = "Option::is_none")]
     progress: Option<IngestionBody>,
+    /// What its reading waits for, if the server is in trouble; it goes on by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waiting: Option<&'static str>,
+    /// What is wrong with its files, if they aren't where they were put.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    damaged: Option<&'static str>,
     /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<Failure>,
@@ -109,6 +122,8 @@ impl DatasetBody {
             rejected: None,
             rejected_total: dataset.rejected,
             progress: None,
+            waiting: None,
+            damaged: None,
             error: dataset.error,
             bytes: dataset.bytes,
             archive_sha256: dataset.archive_sha256,
@@ -117,6 +132,33 @@ impl DatasetBody {
             finished_at: dataset.finished_at,
         }
     }
+}
+
+impl DatasetBody {
+    /// The data set with how its reading fares, and whether it is among those that are damaged.
+    fn now(state: &AppState, dataset: Dataset, damaged: &HashSet<Uuid>) -> Self {
+        let id = dataset.id;
+        let damaged = damaged.contains(&id).then_some(MISSING);
+        let progress = state.ingestor.progress(id);
+        let waiting = state.ingestor.waiting(id).filter(|_| dataset.state == DatasetState::Ingesting);
+        Self { progress, waiting, damaged, ..Self::of(dataset) }
+    }
+}
+
+/// Those of ready data sets whose pictures aren't where they were put.
+async fn damaged(state: &AppState, datasets: &[Dataset]) -> Result<HashSet<Uuid>, ApiError> {
+    let ready = datasets.iter().filter(|dataset| dataset.state == DatasetState::Ready);
+    let packs: Vec<_> = ready.map(|dataset| (dataset.id, state.settings.pack(dataset.id))).collect();
+    let look = move || packs.into_iter().filter(|(_, pack)| !pack.is_file()).map(|(id, _)| id).collect();
+    tokio::task::spawn_blocking(look).await.map_err(ApiError::internal)
+}
+
+/// Refuses a data set whose pictures aren't where they were put.
+pub(super) async fn refuse_damaged(state: &AppState, dataset: &Dataset) -> Result<(), ApiError> {
+    if damaged(state, std::slice::from_ref(dataset)).await?.is_empty() {
+        return Ok(());
+    }
+    Err(ApiError::damaged("dataset", state.settings.pack(dataset.id).display()))
 }
 
 impl From<Rejected> for RejectedBody {
@@ -136,10 +178,8 @@ impl From<Rejected> for RejectedBody {
 )]
 async fn list(State(state): State<AppState>, Query(query): Query<PageQuery>) -> Result<Json<List<DatasetBody>>, ApiError> {
     let datasets = state.store.datasets(query.cursor()?, query.limit()?).await?;
-    let body = |dataset: Dataset| {
-        let progress = state.ingestor.progress(dataset.id);
-        DatasetBody { progress, ..DatasetBody::of(dataset) }
-    };
+    let damaged = damaged(&state, &datasets.items).await?;
+    let body = |dataset: Dataset| DatasetBody::now(&state, dataset, &damaged);
     Ok(Json(List::new(datasets, |dataset| dataset.id.to_string(), body)))
 }
 
@@ -159,8 +199,8 @@ async fn show(State(state): State<AppState>, Path(id): Path<String>) -> Result<J
     let dataset = state.store.dataset(&id).await?;
     let rejections = state.store.rejections(dataset.id, None, REJECTED_SHOWN).await?.items;
     let rejected = rejections.into_iter().map(|rejection| rejection.rejected.into()).collect();
-    let progress = state.ingestor.progress(dataset.id);
-    Ok(Json(DatasetBody { rejected: Some(rejected), progress, ..DatasetBody::of(dataset) }))
+    let damaged = damaged(&state, std::slice::from_ref(&dataset)).await?;
+    Ok(Json(DatasetBody { rejected: Some(rejected), ..DatasetBody::now(&state, dataset, &damaged) }))
 }
 
 /// Delete a dataset
@@ -182,9 +222,14 @@ async fn show(State(state): State<AppState>, Path(id): Path<String>) -> Result<J
 async fn delete(State(state): State<AppState>, Path(id): Path<String>) -> Result<StatusCode, ApiError> {
     let id = state.store.dataset(&id).await?.id;
     let content = state.store.delete_dataset(id).await?;
-    // From here on nothing refers to the files. Should this fail, the next start removes the pictures.
-    let folder = state.settings.dataset_dir(id);
-    if let Err(error) = tokio::fs::remove_dir_all(&folder).await
+    // From here on nothing refers to the files. Should this fail, the next start removes what has the name of something deleted,
+    // and puts aside what has not.
+    let (folder, deleted) = (state.settings.dataset_dir(id), upkeep::deleted(&state.settings.datasets_dir(), id));
+    let removed = async {
+        tokio::fs::rename(&folder, &deleted).await?;
+        tokio::fs::remove_dir_all(&deleted).await
+    };
+    if let Err(error) = removed.await
         && error.kind() != std::io::ErrorKind::NotFound
     {
         tracing::warn!(dataset = %id, folder = %folder.display(), %error, "a deleted dataset's folder is left over");

@@ -3,18 +3,15 @@
 //! What a client did wrong says what to change. What is this side's trouble goes to the log, inside the request's span, and
 //! the answer says nothing of it but the request's id.
 
-use axum::extract::multipart::{MultipartError, MultipartRejection};
-use axum::extract::rejection::{BytesRejection, JsonRejection, PathRejection, QueryRejection};
+mod from;
+
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::artifact::ArtifactError;
-use crate::dataset::DatasetError;
-use crate::inference::PredictError;
-use crate::recipe::{FieldError, InvalidRecipe};
-use crate::store::{Missing, StoreError};
+use crate::disk::{Trouble, trouble};
+use crate::recipe::FieldError;
 
 /// The media type of a problem.
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -47,12 +44,15 @@ pub struct ApiError {
     code: &'static str,
     detail: String,
     errors: Vec<FieldError>,
+    /// Seconds after which asking again is worth a try.
+    retry_after: Option<u16>,
 }
 
 impl ApiError {
     /// A problem of the client's; `detail` says what to change.
     pub(super) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), errors: Vec::new() }
+        let retry_after = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE).then_some(1);
+        Self { status, code, detail: detail.into(), errors: Vec::new(), retry_after }
     }
 
     /// A request that is understood but can't be done as it is.
@@ -72,6 +72,42 @@ impl ApiError {
         tracing::error!(%cause, "the request failed");
         let detail = "something went wrong on the server; its log has the cause under this answer's x-request-id";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
+    }
+
+    /// The disk, or a quota on it, is used up.
+    pub(super) fn storage_full(cause: impl std::fmt::Display) -> Self {
+        tracing::error!(%cause, "the disk is full");
+        let detail = "the server's disk has no room for this: delete datasets that are no longer needed, or have space freed";
+        Self::new(StatusCode::INSUFFICIENT_STORAGE, "storage_full", detail)
+    }
+
+    /// A file or folder of the service can't be used as it is now.
+    pub(super) fn storage_unavailable(cause: impl std::fmt::Display) -> Self {
+        tracing::error!(%cause, "the data folder can't be used");
+        let detail = "the server can't use its data folder right now; its log has the cause under this answer's x-request-id";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "storage_unavailable", detail).retry_in(30)
+    }
+
+    /// What the database knows of, `what`, isn't on the disk, or isn't what was written.
+    pub(super) fn damaged(what: &str, cause: impl std::fmt::Display) -> Self {
+        tracing::error!(%cause, what, "files are missing or damaged");
+        let detail =
+            format!("the files of this {what} are missing on the server, or damaged: have them restored from a backup");
+        Self { retry_after: None, ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "files_damaged", detail) }
+    }
+
+    /// A refusal of the file system in the data folder.
+    pub(super) fn disk(error: &std::io::Error) -> Self {
+        match trouble(error) {
+            Some(Trouble::Full) => Self::storage_full(error),
+            Some(Trouble::Unavailable) => Self::storage_unavailable(error),
+            None => Self::internal(error),
+        }
+    }
+
+    /// Asking again is worth a try after so many seconds.
+    pub(super) fn retry_in(self, seconds: u16) -> Self {
+        Self { retry_after: Some(seconds), ..self }
     }
 
     /// A body beyond its limit.
@@ -105,8 +141,8 @@ impl ApiError {
 
     /// Tells the client to come back soon, if that is worth trying.
     pub(super) fn retry_after(&self, headers: &mut HeaderMap) {
-        if matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
     }
 }
@@ -126,120 +162,4 @@ impl IntoResponse for ApiError {
         };
         (self.status, headers, axum::Json(problem)).into_response()
     }
-}
-
-impl From<StoreError> for ApiError {
-    fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::NotFound(missing) => missing.into(),
-            StoreError::OverQuota(over) => Self::new(StatusCode::FORBIDDEN, "quota_exceeded", over.to_string()),
-            StoreError::Conflict(conflict) => Self::new(StatusCode::CONFLICT, conflict.code(), conflict.to_string()),
-            other => Self::internal(other),
-        }
-    }
-}
-
-impl From<Missing> for ApiError {
-    fn from(missing: Missing) -> Self {
-        Self::new(StatusCode::NOT_FOUND, missing.code(), missing.to_string())
-    }
-}
-
-impl From<DatasetError> for ApiError {
-    fn from(error: DatasetError) -> Self {
-        match error {
-            DatasetError::ArchiveTooLarge { .. } => Self::new(StatusCode::PAYLOAD_TOO_LARGE, error.code(), error.to_string()),
-            error if error.is_senders() => Self::unprocessable(error.code(), error.to_string()),
-            other => Self::internal(other),
-        }
-    }
-}
-
-impl From<InvalidRecipe> for ApiError {
-    fn from(invalid: InvalidRecipe) -> Self {
-        let prefixed = |error: &FieldError| FieldError { field: format!("recipe.{}", error.field), ..error.clone() };
-        Self::unprocessable("invalid_recipe", invalid.to_string()).with_errors(invalid.0.iter().map(prefixed).collect())
-    }
-}
-
-impl From<PredictError> for ApiError {
-    fn from(error: PredictError) -> Self {
-        match error {
-            PredictError::Busy => Self::new(StatusCode::TOO_MANY_REQUESTS, "busy", error.to_string()),
-            PredictError::TooLate => Self::new(StatusCode::GATEWAY_TIMEOUT, "deadline_passed", error.to_string()),
-            PredictError::Picture(_) | PredictError::Pixels { .. } => {
-                Self::unprocessable("unusable_picture", error.to_string())
-            }
-            PredictError::Unavailable => {
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, "engine_unavailable", "predictions are not available right now")
-            }
-            PredictError::Model(_) => Self::internal(error),
-        }
-    }
-}
-
-impl From<ArtifactError> for ApiError {
-    fn from(error: ArtifactError) -> Self {
-        Self::internal(error)
-    }
-}
-
-impl From<JsonRejection> for ApiError {
-    fn from(rejection: JsonRejection) -> Self {
-        let code = match &rejection {
-            JsonRejection::JsonDataError(_) => "invalid_body",
-            JsonRejection::JsonSyntaxError(_) => "invalid_json",
-            JsonRejection::MissingJsonContentType(_) => {
-                let detail = "send JSON, with the header `content-type: application/json`";
-                return Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail);
-            }
-            _ => return unread(rejection.status(), &rejection.body_text()),
-        };
-        Self::new(rejection.status(), code, rejection.body_text())
-    }
-}
-
-impl From<BytesRejection> for ApiError {
-    fn from(rejection: BytesRejection) -> Self {
-        unread(rejection.status(), &rejection.body_text())
-    }
-}
-
-impl From<MultipartRejection> for ApiError {
-    fn from(rejection: MultipartRejection) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "invalid_multipart", format!("{}: send files as a form does", rejection.body_text()))
-    }
-}
-
-impl From<MultipartError> for ApiError {
-    fn from(error: MultipartError) -> Self {
-        match error.status() {
-            StatusCode::BAD_REQUEST => Self::new(StatusCode::BAD_REQUEST, "invalid_multipart", error.body_text()),
-            status => unread(status, &error.body_text()),
-        }
-    }
-}
-
-impl From<PathRejection> for ApiError {
-    fn from(rejection: PathRejection) -> Self {
-        if rejection.status().is_server_error() {
-            return Self::internal(rejection);
-        }
-        let detail = format!("nothing is at this address: {}", rejection.body_text());
-        Self::new(StatusCode::NOT_FOUND, "not_found", detail)
-    }
-}
-
-impl From<QueryRejection> for ApiError {
-    fn from(rejection: QueryRejection) -> Self {
-        Self::unprocessable("invalid_query", rejection.body_text())
-    }
-}
-
-/// A body that couldn't be read to its end.
-fn unread(status: StatusCode, text: &str) -> ApiError {
-    if status == StatusCode::PAYLOAD_TOO_LARGE {
-        return ApiError::new(status, "too_large", "the request's body is larger than this address takes: send less at once");
-    }
-    ApiError::new(StatusCode::BAD_REQUEST, "incomplete_body", format!("{text}: send the request again"))
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use axum::body::BodyDataStream;
 use axum::extract::{FromRequest, FromRequestParts, OptionalFromRequest, Request};
 use axum::http::{HeaderMap, header};
 use futures_util::StreamExt;
@@ -120,7 +121,11 @@ const PASSED_OVER_WITHIN: Duration = Duration::from_secs(1);
 /// Reads a body that nobody wants, within reason. If it were left, the connection would be closed, and a client that is still
 /// sending would see a broken connection instead of the answer.
 pub(super) async fn passed_over(request: Request) {
-    let mut body = request.into_body().into_data_stream();
+    rest_passed_over(&mut request.into_body().into_data_stream()).await;
+}
+
+/// The same for what is left of a body.
+pub(super) async fn rest_passed_over(body: &mut BodyDataStream) {
     let read = async {
         let mut bytes = 0;
         while let Some(Ok(chunk)) = body.next().await

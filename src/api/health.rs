@@ -10,6 +10,7 @@ use utoipa_axum::routes;
 
 use super::AppState;
 use super::extract::Json;
+use super::storage::{self, StorageStatus};
 use crate::jobs::health::WorkerStatus;
 
 /// The routes.
@@ -37,6 +38,8 @@ pub(super) struct Readiness {
     predictor: bool,
     /// The worker processes. They don't decide `ready`: while one is being restarted, everything but training goes on.
     workers: WorkerStatus,
+    /// The disk under the data folder.
+    storage: StorageStatus,
 }
 
 /// Whether the process is up
@@ -69,5 +72,6 @@ pub(super) async fn readiness(state: &AppState) -> Readiness {
     };
     let predictor = state.predictor.is_ready();
     let ready = database && predictor && !state.stopping.is_cancelled();
-    Readiness { ready, database, predictor, workers: state.workers.status() }
+    let storage = storage::status(state).await;
+    Readiness { ready, database, predictor, workers: state.workers.status(), storage }
 }

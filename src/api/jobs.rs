@@ -4,8 +4,8 @@ mod epochs;
 mod events;
 
 use axum::extract::State;
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::StatusCode;
+use axum::response::Response;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -14,13 +14,16 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::access::Caller;
+use super::datasets::refuse_damaged;
 use super::extract::{Json, List, PageQuery, Path, Query};
+use super::idempotency::{IdempotencyHeader, Keyed, answered, created};
+use super::storage::demand_room;
 use super::webhooks::{WebhookBody, WebhookRequest, settled};
 use super::{ApiError, AppState, Problem};
 use crate::names::Name;
 use crate::recipe::{Recipe, RecipeRequest};
 use crate::report::{FeaturePlan, Progress};
-use crate::store::{DatasetName, Failure, Job, JobFilter, JobState, NewJob};
+use crate::store::{Answer, DatasetName, Failure, Job, JobFilter, JobState, NewJob, Waiting};
 
 /// The routes.
 pub(super) fn router() -> OpenApiRouter<AppState> {
@@ -71,6 +74,9 @@ struct JobBody {
     attempts: u32,
     /// Whether it stops as soon as its worker hears of it.
     cancel_requested: bool,
+    /// Why it isn't begun, if it waits for more than a worker.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waiting: Option<Waiting>,
     /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<Failure>,
@@ -109,6 +115,7 @@ impl From<Job> for JobBody {
             progress: job.progress,
             attempts: job.attempts,
             cancel_requested: job.cancel_requested,
+            waiting: job.waiting,
             error: job.error,
             webhook: job.webhook.map(WebhookBody::pending),
             created_at: job.created_at,
@@ -149,6 +156,7 @@ struct JobQuery {
     path = "/v1/jobs",
     operation_id = "submit_job",
     tag = "jobs",
+    params(IdempotencyHeader),
     request_body = JobRequest,
     responses(
         (status = ACCEPTED, body = JobBody, description = "Queued", headers(("location" = String, description = "The job"))),
@@ -156,19 +164,30 @@ struct JobQuery {
         (status = CONFLICT, body = Problem, content_type = "application/problem+json", description = "The dataset isn't ready"),
         (status = UNPROCESSABLE_ENTITY, body = Problem, content_type = "application/problem+json",
          description = "Fields that must change"),
+        (status = INSUFFICIENT_STORAGE, body = Problem, content_type = "application/problem+json",
+         description = "The server's disk is full"),
     ),
 )]
-async fn submit(State(state): State<AppState>, caller: Caller, Json(request): Json<JobRequest>) -> Result<Response, ApiError> {
+async fn submit(
+    State(state): State<AppState>,
+    caller: Caller,
+    Keyed(Json(request), promise): Keyed<Json<JobRequest>>,
+) -> Result<Response, ApiError> {
     let model: Name = request.model.parse().map_err(|error| ApiError::field("model", format!("{error}")))?;
     let recipe = request.recipe.resolve()?;
     let webhook = request.webhook.map(|webhook| webhook.checked(&state.settings)).transpose()?;
     let dataset = state.store.dataset(&request.dataset).await?;
+    refuse_damaged(&state, &dataset).await?;
+    demand_room(&state.settings, 0).await?;
     // Whether it is ready is decided where the row is inserted; that a ready one can be split, where it was ingested.
     let (id, allowance) = (Uuid::now_v7(), caller.allowance());
     let new = NewJob { id, dataset: dataset.id, model, recipe, webhook, allowance };
-    let job = state.store.insert_job(&new).await?;
-    let location = HeaderValue::try_from(format!("/v1/jobs/{}", job.id)).map_err(ApiError::internal)?;
-    Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(JobBody::from(job))).into_response())
+    let job = state.store.insert_job(&new, promise.as_ref().map(|promise| promise.keep(submitted))).await?;
+    answered(submitted(&job).map_err(ApiError::internal)?)
+}
+
+fn submitted(job: &Job) -> serde_json::Result<Answer> {
+    created(StatusCode::ACCEPTED, format!("/v1/jobs/{}", job.id), &JobBody::from(job.clone()))
 }
 
 /// List jobs, newest first

@@ -7,19 +7,21 @@ mod download;
 mod error;
 mod extract;
 mod health;
+mod idempotency;
 mod jobs;
 mod metrics;
 mod models;
 mod openapi;
 mod predict;
 mod reports;
+mod storage;
 mod sweeps;
 mod trace;
 mod v2;
 mod webhooks;
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -41,8 +43,10 @@ use crate::config::Settings;
 use crate::inference::Predictor;
 use crate::jobs::WorkerHealth;
 use crate::store::Store;
+use crate::upkeep;
 use access::Rates;
 use datasets::Ingestor;
+use idempotency::InFlight;
 
 /// What the handlers need; clones share it.
 #[derive(Debug, Clone)]
@@ -57,6 +61,10 @@ pub struct AppState {
     pub workers: WorkerHealth,
     ingestor: Ingestor,
     rates: Rates,
+    /// Keys of requests that are being answered.
+    in_flight: InFlight,
+    /// What the database knew of and the disk didn't when the server started.
+    missing: Arc<OnceLock<Vec<String>>>,
     /// Cancelled when the server stops: streams that would never end then do.
     stopping: CancellationToken,
 }
@@ -66,13 +74,15 @@ impl AppState {
     #[must_use]
     pub fn new(settings: Arc<Settings>, store: Store, predictor: Predictor, workers: WorkerHealth) -> Self {
         let ingestor = Ingestor::new(settings.clone(), store.clone());
-        Self { settings, store, predictor, workers, ingestor, rates: Rates::default(), stopping: CancellationToken::new() }
+        let (rates, in_flight, missing) = (Rates::default(), InFlight::default(), Arc::default());
+        Self { settings, store, predictor, workers, ingestor, rates, in_flight, missing, stopping: CancellationToken::new() }
     }
 }
 
 /// Serves until `shutdown` is over, then lets requests in flight finish, for as long as the settings allow.
 ///
-/// At the start, data sets whose ingestion was interrupted are taken up again, and what deleted sweeps left is removed.
+/// At the start, data sets whose ingestion was interrupted are taken up again, what an earlier run left is removed or put aside,
+/// and what is missing is told to the log and `/readyz`.
 ///
 /// # Errors
 /// The listener's; a database or folder that can't be used at the start.
@@ -82,7 +92,9 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
     state.ingestor.recover().await?;
-    sweeps::recover(&state).await?;
+    upkeep::tidy(&state.settings, &state.store).await?;
+    // Set once: a state is served once.
+    let _ = state.missing.set(upkeep::missing(&state.settings, &state.store).await?);
     let stopping = state.stopping.clone();
     let drain = Duration::from_secs(u64::from(state.settings.drain_seconds));
     let ingestor = state.ingestor.clone();
@@ -115,6 +127,9 @@ pub enum ServeError {
     /// The database refused.
     #[error(transparent)]
     Store(#[from] crate::store::StoreError),
+    /// The data folder can't be tidied up.
+    #[error(transparent)]
+    Upkeep(#[from] upkeep::UpkeepError),
 }
 
 /// The routes of every resource, with what OpenAPI says of them.

@@ -4,8 +4,8 @@ mod body;
 mod publish;
 
 use axum::extract::State;
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::StatusCode;
+use axum::response::Response;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -13,12 +13,15 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::access::Caller;
+use super::datasets::refuse_damaged;
 use super::extract::{Json, List, PageQuery, Path, Query};
+use super::idempotency::{IdempotencyHeader, Keyed, answered, created};
+use super::storage::demand_room;
 use super::webhooks::WebhookRequest;
-use super::{ApiError, AppState, Problem, ServeError};
+use super::{ApiError, AppState, Problem};
 use crate::names::Name;
 use crate::recipe::{InvalidSweep, Recipe, RecipeRequest, Vary, resolve_all};
-use crate::store::{NewSweep, StoreError};
+use crate::store::{Answer, NewSweep, Submitted};
 use body::SweepBody;
 
 /// The most trials of one sweep that may run at the same time.
@@ -89,6 +92,7 @@ impl From<InvalidSweep> for ApiError {
     path = "/v1/sweeps",
     operation_id = "submit_sweep",
     tag = "sweeps",
+    params(IdempotencyHeader),
     request_body = SweepRequest,
     responses(
         (status = ACCEPTED, body = SweepBody, description = "Queued",
@@ -97,12 +101,14 @@ impl From<InvalidSweep> for ApiError {
         (status = CONFLICT, body = Problem, content_type = "application/problem+json", description = "The dataset isn't ready"),
         (status = UNPROCESSABLE_ENTITY, body = Problem, content_type = "application/problem+json",
          description = "Fields that must change"),
+        (status = INSUFFICIENT_STORAGE, body = Problem, content_type = "application/problem+json",
+         description = "The server's disk is full"),
     ),
 )]
 async fn submit(
     State(state): State<AppState>,
     caller: Caller,
-    Json(request): Json<SweepRequest>,
+    Keyed(Json(request), promise): Keyed<Json<SweepRequest>>,
 ) -> Result<Response, ApiError> {
     let model: Name = request.model.parse().map_err(|error| ApiError::field("model", format!("{error}")))?;
     let concurrency = request.concurrency.unwrap_or(1);
@@ -111,13 +117,18 @@ async fn submit(
     }
     let trials = recipes(request.recipe, request.vary, request.recipes)?;
     let webhook = request.webhook.map(|webhook| webhook.checked(&state.settings)).transpose()?;
-    let dataset = state.store.dataset(&request.dataset).await?.id;
+    let dataset = state.store.dataset(&request.dataset).await?;
+    refuse_damaged(&state, &dataset).await?;
+    demand_room(&state.settings, 0).await?;
     let (id, allowance) = (Uuid::now_v7(), caller.allowance());
-    let new = NewSweep { id, dataset, model, concurrency, trials, webhook, allowance };
-    let sweep = state.store.insert_sweep(&new).await?;
-    let location = HeaderValue::try_from(format!("/v1/sweeps/{}", sweep.id)).map_err(ApiError::internal)?;
-    let body = SweepBody::shown(sweep, &state).await?;
-    Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(body)).into_response())
+    let new = NewSweep { id, dataset: dataset.id, model, concurrency, trials, webhook, allowance };
+    let sweep = state.store.insert_sweep(&new, promise.as_ref().map(|promise| promise.keep(submitted))).await?;
+    answered(submitted(&sweep).map_err(ApiError::internal)?)
+}
+
+fn submitted(Submitted { sweep, trials }: &Submitted) -> serde_json::Result<Answer> {
+    let location = format!("/v1/sweeps/{}", sweep.id);
+    created(StatusCode::ACCEPTED, location, &SweepBody::whole(sweep.clone(), trials.clone()))
 }
 
 /// List sweeps, newest first
@@ -198,25 +209,4 @@ async fn delete(State(state): State<AppState>, Path(id): Path<Uuid>) -> Result<S
         }
     }
     Ok(StatusCode::NO_CONTENT)
-}
-
-/// Removes what an earlier run of the server left: folders of trials whose sweep was deleted.
-pub(super) async fn recover(state: &AppState) -> Result<(), ServeError> {
-    let mut entries = match tokio::fs::read_dir(state.settings.trials_dir()).await {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error.into()),
-    };
-    while let Some(entry) = entries.next_entry().await? {
-        let Some(id) = entry.file_name().to_str().and_then(|name| Uuid::parse_str(name).ok()) else { continue };
-        let is_trial = match state.store.job(id).await {
-            Ok(job) => job.sweep.is_some(),
-            Err(StoreError::NotFound(_)) => false,
-            Err(error) => return Err(error.into()),
-        };
-        if !is_trial {
-            tokio::fs::remove_dir_all(entry.path()).await?;
-        }
-    }
-    Ok(())
 }

@@ -1,5 +1,7 @@
 //! One file a subcommand.
 
+pub mod backup;
+pub mod check;
 mod curves;
 pub mod keys;
 pub mod models;
@@ -14,7 +16,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use topgraft::config::{LogFormat, Settings};
 use topgraft::vision::device;
 use tracing_subscriber::EnvFilter;
@@ -53,6 +55,15 @@ fn stop_on_interrupt() -> Result<Arc<AtomicBool>> {
         });
     });
     Ok(stop)
+}
+
+/// Refuses a data folder without a database: opening one would make it, and everything would look fine.
+fn demand_database(settings: &Settings) -> Result<()> {
+    let database = settings.database();
+    if !database.exists() {
+        bail!("there is no {}: give the server's data folder with --data-dir", database.display());
+    }
+    Ok(())
 }
 
 /// What to do when the backbone's weights aren't there.

@@ -109,6 +109,11 @@ settings! {
         model_cache_bytes: u64 = 2 << 30, "TOPGRAFT_MODEL_CACHE_BYTES";
         /// Bytes of bottleneck features that are kept on disk between jobs.
         feature_cache_bytes: u64 = 32 << 30, "TOPGRAFT_FEATURE_CACHE_BYTES";
+        /// Bytes of the disk under the data folder that uploads and jobs leave free, so that the database can go on writing. With
+        /// less, uploads and jobs are refused (507) and workers begin none.
+        min_free_bytes: u64 = 256 << 20, "TOPGRAFT_MIN_FREE_BYTES";
+        /// Hours for which the answer to a request with an `Idempotency-Key` is remembered.
+        idempotency_hours: u32 = 24, "TOPGRAFT_IDEMPOTENCY_HOURS";
         /// What the network computes on: auto (the first GPU, else the CPU), cpu or cuda:N.
         device: DeviceChoice = DeviceChoice::Auto, "TOPGRAFT_DEVICE";
         /// Seconds that a worker's claim on a job holds without a heartbeat.

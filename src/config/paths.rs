@@ -14,10 +14,16 @@ impl Settings {
         self.data_dir.join("topgraft.db")
     }
 
+    /// The data sets' folders.
+    #[must_use]
+    pub fn datasets_dir(&self) -> PathBuf {
+        self.data_dir.join("datasets")
+    }
+
     /// A data set's folder.
     #[must_use]
     pub fn dataset_dir(&self, id: Uuid) -> PathBuf {
-        self.data_dir.join("datasets").join(id.to_string())
+        self.datasets_dir().join(id.to_string())
     }
 
     /// A data set's pictures, one after the other.
@@ -78,6 +84,12 @@ impl Settings {
     #[must_use]
     pub fn webhook_secret_file(&self) -> PathBuf {
         self.data_dir.join("webhook-secret")
+    }
+
+    /// What was found damaged, or by nobody's name, and put aside.
+    #[must_use]
+    pub fn quarantine_dir(&self) -> PathBuf {
+        self.data_dir.join("quarantine")
     }
 
     /// Whatever can be computed again.

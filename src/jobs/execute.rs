@@ -12,6 +12,7 @@ use crate::artifact::{self, ArtifactError};
 use crate::config::Settings;
 use crate::dataset::ImageRecord;
 use crate::dataset::pack::Pack;
+use crate::disk;
 use crate::store::{self, Dataset, Job, Published, Store, StoreError, TrialResult};
 use crate::training::{self, Event, Identity, Observer, ObserverError, Plan, Trained, TrainingData, TrainingError};
 use crate::vision::weights::BodyWeights;
@@ -64,7 +65,24 @@ impl ExecuteError {
             Self::Panicked(_) => "internal",
         }
     }
+
+    /// What the job waits for, in words for people, if it isn't its own trouble but the machine's, which passes.
+    pub fn waits_for(&self) -> Option<&'static str> {
+        let refused = match self {
+            Self::Training(error) => error.io(),
+            Self::Artifact(ArtifactError::Io { source, .. }) => Some(source),
+            Self::Store(StoreError::Full) => return Some(NO_ROOM),
+            Self::Store(error) if error.is_passing() => {
+                return Some("the server's database can't be written right now: the job goes on by itself when it can");
+            }
+            _ => None,
+        };
+        refused.filter(|refused| disk::is_full(refused)).map(|_| NO_ROOM)
+    }
 }
+
+/// What a job is told that a full disk stopped.
+const NO_ROOM: &str = "the server's disk is full: free some space in the data folder, and the job goes on by itself";
 
 /// Trains on `images`, which are the data set's, and publishes.
 pub fn execute(input: &Input, images: Vec<ImageRecord>) -> Result<Done, ExecuteError> {

@@ -4,6 +4,7 @@
 mod execute;
 pub mod health;
 pub mod import;
+mod patience;
 mod resume;
 mod supervisor;
 pub mod worker;

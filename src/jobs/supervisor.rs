@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::{WorkerHealth, resume};
-use crate::config::{ENVIRONMENT, Settings};
+use crate::config::{ConfigError, ENVIRONMENT, Settings};
 use crate::store::Store;
 
 /// Pause before the first restart; doubled for each that follows at once.
@@ -47,10 +47,19 @@ impl Supervisor {
     ///
     /// # Errors
     /// The settings can't be handed over.
-    pub async fn run(self, shutdown: watch::Receiver<bool>) -> Result<(), crate::config::ConfigError> {
+    pub async fn run(self, shutdown: watch::Receiver<bool>) -> Result<(), ConfigError> {
         let file = self.settings.data_dir.join("worker.toml");
         // Workers send nothing, so the secret isn't theirs.
-        Settings { webhook_secret: None, ..Settings::clone(&self.settings) }.save(&file)?;
+        let settings = Settings { webhook_secret: None, ..Settings::clone(&self.settings) };
+        let mut stopped = shutdown.clone();
+        while let Err(error) = settings.save(&file) {
+            let ConfigError::Io { .. } = &error else { return Err(error) };
+            tracing::error!(%error, "no worker can be started for now");
+            tokio::select! {
+                () = tokio::time::sleep(EXPIRY_CHECK) => {}
+                _ = stopped.changed() => return Ok(()),
+            }
+        }
         let slots = (0..self.settings.workers).map(|_| self.clone().keep(file.clone(), shutdown.clone()));
         tokio::join!(futures_util::future::join_all(slots), self.settle_expired(shutdown.clone()));
         Ok(())

@@ -4,7 +4,8 @@
 //! thread of its own, each event written as a row before training goes on; (4) meanwhile renew the lease and ask whether
 //! to stop; (5) publish the artifact, then enter its version and end the job in one transaction; a sweep's trial ends without
 //! a version, its artifact in the trial's folder. Whatever happens to the process, the row says what to do: an expired lease
-//! goes back to the queue.
+//! goes back to the queue. With little room on the disk no job is begun, and one that finds it full goes back to the queue,
+//! uncounted, and is taken up after a pause.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::execute::{self, Done, ExecuteError};
+use super::patience::{has_room, insist};
 use crate::config::Settings;
 use crate::store::{self, Claim, Failure, Job, Store, StoreError};
 use crate::training::TrainingError;
@@ -23,6 +25,8 @@ use crate::vision::weights::{BodyWeights, WeightsError};
 
 /// How long an idle worker waits before it looks again.
 const IDLE: Duration = Duration::from_millis(500);
+/// How long a worker waits that can't begin a job, since the disk is full or the database can't be written.
+const TROUBLED: Duration = Duration::from_secs(3);
 /// How often a running job's row is asked whether to stop, which also renews the lease.
 const HEARTBEAT: Duration = Duration::from_millis(500);
 
@@ -63,22 +67,43 @@ pub async fn run(
     // The closure doesn't panic: reading weights answers errors.
     let body = Arc::new(body.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?);
     tracing::info!(worker, "worker ready");
+    let mut had_room = true;
     while !*shutdown.borrow() {
+        let room = has_room(&settings).await;
+        if had_room && !room {
+            tracing::warn!(
+                min_free_bytes = settings.min_free_bytes,
+                "the disk is nearly full: no job is begun until there is room"
+            );
+        }
+        had_room = room;
+        if !room {
+            rest(TROUBLED, &mut shutdown).await;
+            continue;
+        }
         let lease = Uuid::now_v7();
         let claim =
             Claim { worker, lease, now: store::now(), lease_ms: settings.lease_ms(), max_attempts: settings.max_attempts };
-        match store.claim(&claim).await? {
-            Some(job) => run_job(&settings, &store, &body, &job, lease, shutdown.clone()).await?,
-            None => {
-                tokio::select! {
-                    () = tokio::time::sleep(IDLE) => {}
-                    // The sender gone means the process is ending too.
-                    _ = shutdown.changed() => {}
-                }
+        match store.claim(&claim).await {
+            Ok(Some(job)) => run_job(&settings, &store, &body, &job, lease, shutdown.clone()).await?,
+            Ok(None) => rest(IDLE, &mut shutdown).await,
+            Err(error) if error.is_passing() => {
+                tracing::warn!(%error, "no job can be claimed for now");
+                rest(TROUBLED, &mut shutdown).await;
             }
+            Err(error) => return Err(error.into()),
         }
     }
     Ok(())
+}
+
+/// Waits, but not beyond a wish to end.
+async fn rest(pause: Duration, shutdown: &mut watch::Receiver<bool>) {
+    tokio::select! {
+        () = tokio::time::sleep(pause) => {}
+        // The sender gone means the process is ending too.
+        _ = shutdown.changed() => {}
+    }
 }
 
 /// Runs a claimed job to its end, whatever that is, and writes that down.
@@ -92,7 +117,8 @@ async fn run_job(
 ) -> Result<(), WorkerError> {
     tracing::info!(job = %job.id, attempt = job.attempts, model = %job.model, "job started");
     let stop = Arc::new(AtomicBool::new(false));
-    let watcher = tokio::spawn(watch_job(store.clone(), job.id, lease, settings.lease_ms(), Arc::clone(&stop), shutdown));
+    let watcher = watch_job(store.clone(), job.id, lease, settings.lease_ms(), Arc::clone(&stop), shutdown.clone());
+    let mut watcher = tokio::spawn(watcher);
     let images = store.all_images(job.dataset.id).await;
     let dataset = store.dataset(&job.dataset.id.to_string()).await;
     let outcome = match images.and_then(|images| Ok((dataset?, images))) {
@@ -114,13 +140,13 @@ async fn run_job(
     };
     // Training stops only because the watcher said so; then the watcher has ended and answers why.
     let reason = match &outcome {
-        Err(ExecuteError::Training(TrainingError::Stopped)) => watcher.await.ok(),
-        _ => {
-            watcher.abort();
-            None
-        }
+        Err(ExecuteError::Training(TrainingError::Stopped)) => (&mut watcher).await.ok(),
+        _ => None,
     };
-    settle(store, job, lease, outcome, reason).await
+    let settled = settle(store, job, lease, outcome, reason, shutdown).await;
+    // Until here it went on renewing the lease: writing down how a job ended may have to wait.
+    watcher.abort();
+    settled
 }
 
 /// Writes down how a job ended. A lost lease is not this worker's business any more.
@@ -130,26 +156,36 @@ async fn settle(
     lease: Uuid,
     outcome: Result<Done, ExecuteError>,
     reason: Option<StopReason>,
+    shutdown: watch::Receiver<bool>,
 ) -> Result<(), WorkerError> {
     let written = match outcome {
         Ok(Done::Version { published, dir }) => {
-            let written = store.succeed(job.id, lease, &published).await;
+            let written = insist(shutdown, async || store.succeed(job.id, lease, &published).await).await;
             if written.is_err() {
                 remove(&dir);
             }
             written
         }
         // If the lease is lost, the folder may be another attempt's by now; it goes with the sweep.
-        Ok(Done::Trial(result)) => store.succeed_trial(job.id, lease, &result).await,
-        Err(_) if reason == Some(StopReason::Cancelled) => store.cancelled(job.id, lease).await,
+        Ok(Done::Trial(result)) => insist(shutdown, async || store.succeed_trial(job.id, lease, &result).await).await,
+        Err(_) if reason == Some(StopReason::Cancelled) => {
+            insist(shutdown, async || store.cancelled(job.id, lease).await).await
+        }
         Err(_) if reason == Some(StopReason::Shutdown) => store.release(job.id, lease).await.map(|_| ()),
         Err(_) if reason == Some(StopReason::LostLease) => Err(StoreError::LostLease),
         Err(ExecuteError::Store(StoreError::LostLease)) => Err(StoreError::LostLease),
-        Err(error) => {
-            tracing::error!(job = %job.id, %error, "job failed");
-            let failure = Failure { code: error.code().to_owned(), message: error.to_string() };
-            store.fail(job.id, lease, &failure).await
-        }
+        Err(error) => match error.waits_for() {
+            Some(waits) => {
+                tracing::error!(job = %job.id, %error, "the job waits");
+                let postpone = async || store.postpone(job.id, lease, waits, store::now()).await;
+                insist(shutdown, postpone).await.map(|_| ())
+            }
+            None => {
+                tracing::error!(job = %job.id, %error, "job failed");
+                let failure = Failure { code: error.code().to_owned(), message: error.to_string() };
+                insist(shutdown, async || store.fail(job.id, lease, &failure).await).await
+            }
+        },
     };
     match written {
         Ok(()) => tracing::info!(job = %job.id, "job ended"),

@@ -15,7 +15,7 @@ pub use content::{Image, Rejection};
 
 use super::jobs::Failure;
 use super::rows::{Cells, signed};
-use super::{Allowance, Conflict, Missing, Page, Store, StoreError, Tx, keys, now};
+use super::{Allowance, Conflict, Keep, Missing, Page, Store, StoreError, Tx, idempotency, keys, now};
 use crate::dataset::{ClassCount, Ingested, Rejected};
 use crate::names::Name;
 
@@ -117,8 +117,8 @@ impl Store {
     /// Enters a data set whose archive is there and is about to be read.
     ///
     /// # Errors
-    /// [`Conflict::DatasetNameTaken`]; [`StoreError::OverQuota`].
-    pub async fn insert_dataset(&self, new: &NewDataset) -> Result<Dataset, StoreError> {
+    /// [`Conflict::DatasetNameTaken`]; [`Conflict::KeyInUse`]; [`StoreError::OverQuota`].
+    pub async fn insert_dataset(&self, new: &NewDataset, keep: Option<Keep<'_, Dataset>>) -> Result<Dataset, StoreError> {
         let mut tx = self.begin().await?;
         if let Some(allowance) = &new.allowance {
             keys::refuse_bytes(&mut tx, allowance, new.bytes).await?;
@@ -136,6 +136,7 @@ impl Store {
         .fetch_one(&mut *tx)
         .await?;
         let dataset = dataset(&row)?;
+        idempotency::remember(&mut tx, keep, &dataset).await?;
         tx.commit().await?;
         Ok(dataset)
     }

@@ -1,5 +1,8 @@
 //! What can go wrong, sorted by who has to act: the client (not found, conflict), the worker (lost lease), the operator.
 
+mod machine;
+
+use crate::disk::{Trouble, trouble};
 use crate::store::JobState;
 
 use super::DatasetState;
@@ -28,6 +31,15 @@ pub enum StoreError {
         /// What is wrong.
         detail: String,
     },
+    /// Its disk, or a quota on it, is used up. Nothing of the transaction was written.
+    #[error("the database has no room on its disk")]
+    Full,
+    /// Others kept it locked for too long.
+    #[error("the database was kept locked by others")]
+    Busy,
+    /// Its file can't be opened, read or written.
+    #[error("the database's file can't be used: {0}")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The database itself.
     #[error("the database failed: {0}")]
     Database(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -133,6 +145,9 @@ pub enum Conflict {
         /// How many.
         jobs: u64,
     },
+    /// Another request with the key is being answered, or was answered just now.
+    #[error("a request with this idempotency key is being answered: send it again in a moment")]
+    KeyInUse,
     /// The job is over.
     #[error("the job is over: its state is {0}")]
     JobFinished(JobState),
@@ -162,6 +177,7 @@ impl Conflict {
             Self::DatasetIngesting => "dataset_ingesting",
             Self::DatasetFailed => "dataset_failed",
             Self::DatasetInUse { .. } => "dataset_in_use",
+            Self::KeyInUse => "idempotency_key_in_use",
             Self::JobFinished(_) => "job_finished",
             Self::SweepFinished => "sweep_finished",
             Self::SweepUnfinished { .. } => "sweep_unfinished",
@@ -181,6 +197,21 @@ impl Conflict {
 }
 
 impl StoreError {
+    /// Whether it is the machine's trouble, which passes: the same may be asked for again.
+    #[must_use]
+    pub const fn is_passing(&self) -> bool {
+        matches!(self, Self::Full | Self::Busy | Self::Unavailable(_))
+    }
+
+    /// A refusal of the file system around the database's file.
+    pub(super) fn io(error: std::io::Error) -> Self {
+        match trouble(&error) {
+            Some(Trouble::Full) => Self::Full,
+            Some(Trouble::Unavailable) => Self::Unavailable(error.into()),
+            None => Self::database(error),
+        }
+    }
+
     pub(super) fn database(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Database(error.into())
     }
@@ -194,7 +225,7 @@ impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         match error.as_database_error().and_then(constraint) {
             Some(Broken::DatasetName) => Conflict::DatasetNameTaken.into(),
-            None => Self::database(error),
+            None => machine::sorted(error),
         }
     }
 }

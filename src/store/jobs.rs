@@ -1,12 +1,13 @@
 //! Jobs: rows and looking at them. Every statement about jobs alone is in this file and its folder: `request.rs` submits and
 //! cancels, `queue.rs` is how workers come by a job and lose it, `run.rs` what the worker that has one writes down,
-//! `trials.rs` what is particular to a sweep's.
+//! `trials.rs` what is particular to a sweep's, `postpone.rs` how one waits for the machine.
 //!
 //! A claim is a lease: a token that the row shows while it runs, and every write of the worker is
 //! `… where id = $1 and state = 'running' and lease = $2`. Zero rows: the claim no longer holds.
 
 #[cfg(test)]
 mod machine;
+mod postpone;
 mod queue;
 mod request;
 mod run;
@@ -20,9 +21,11 @@ use sqlx::sqlite::SqliteRow;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+pub use postpone::Waiting;
 pub use queue::{Claim, Heartbeat};
 pub(super) use request::{cancel, insert};
 pub use run::Published;
+pub(super) use trials::trials_of;
 pub use trials::{Reserved, Trial, TrialResult};
 
 use super::rows::Cells;
@@ -120,6 +123,8 @@ pub struct Job {
     pub cancel_requested: bool,
     /// The worker that has it.
     pub worker: Option<String>,
+    /// Why it isn't begun, if it waits for more than a worker.
+    pub waiting: Option<Waiting>,
     /// Why it failed.
     pub error: Option<Failure>,
     /// Whom to tell when it has ended.
@@ -153,6 +158,7 @@ pub(super) fn job(row: &SqliteRow) -> Result<Job, StoreError> {
     let row = Cells(row);
     let error = row.get::<Option<String>>("error_code")?;
     let message = row.get::<Option<String>>("error_message")?.unwrap_or_default();
+    let waiting = row.get::<Option<String>>("waiting")?.zip(row.time_or_none("not_before")?);
     Ok(Job {
         id: row.id("id")?,
         state: row.parsed("state")?,
@@ -167,6 +173,7 @@ pub(super) fn job(row: &SqliteRow) -> Result<Job, StoreError> {
         attempts: row.unsigned("attempts")?,
         cancel_requested: row.get::<i64>("cancel_requested")? != 0,
         worker: row.get("worker")?,
+        waiting: waiting.map(|(reason, until)| Waiting { reason, until }),
         error: error.map(|code| Failure { code, message }),
         webhook: row.get("webhook_url")?,
         created_at: row.time("created_at")?,
@@ -237,7 +244,7 @@ async fn settle(tx: &mut Tx, id: Uuid, event: &StateEvent) -> Result<(), StoreEr
     let failure = event.error.as_ref();
     sqlx::query(
         "update jobs set state = $2, attempts = $3, error_code = $4, error_message = $5, version = $6, published_at = $7,
-         finished_at = $8, lease = null, lease_expires_at = null, worker = null where id = $1",
+         finished_at = $8, lease = null, lease_expires_at = null, worker = null, waiting = null, not_before = null where id = $1",
     )
     .bind(id.to_string())
     .bind(event.state.as_str())

@@ -11,6 +11,7 @@ pub mod audit;
 pub mod datasets;
 mod error;
 pub mod events;
+mod idempotency;
 pub mod jobs;
 pub mod keys;
 pub mod models;
@@ -19,6 +20,7 @@ pub mod state;
 pub mod sweeps;
 #[cfg(test)]
 pub(crate) mod testing;
+mod upkeep;
 pub mod webhooks;
 
 use std::borrow::Cow;
@@ -28,19 +30,21 @@ use std::time::Duration;
 
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{SqlSafeStr, Sqlite, Transaction};
+use sqlx::{Connection, SqlSafeStr, Sqlite, Transaction};
 
 pub use audit::{AuditEntry, NewAuditEntry};
 pub use datasets::{Dataset, DatasetState, Image, NewDataset, Rejection};
 pub use error::{Conflict, Missing, OverQuota, StoreError};
 pub use events::Event;
+pub use idempotency::{Answer, Keep, RequestKey};
 pub use jobs::{
     Claim, DatasetName, Failure, Heartbeat, Job, JobFilter, NewJob, Published, Reserved, StateEvent, Trial, TrialResult,
+    Waiting,
 };
 pub use keys::{Allowance, ApiKey, NewApiKey};
 pub use models::{ImportedVersion, Model, ModelSummary, ModelVersion, Want};
 pub use state::{EventKind, JobState};
-pub use sweeps::{NewSweep, Sweep, SweepState, TrialCounts};
+pub use sweeps::{NewSweep, Submitted, Sweep, SweepState, TrialCounts};
 pub use webhooks::{Delivery, DeliveryOutcome, DeliveryStatus, WebhookState};
 
 /// Connections that read, each a thread of its own.
@@ -91,7 +95,7 @@ impl Store {
     /// A file that can't be opened or isn't a database; one made by a newer version.
     pub async fn open(database: &Path) -> Result<Self, StoreError> {
         let parent = database.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        tokio::fs::create_dir_all(parent).await.map_err(StoreError::database)?;
+        tokio::fs::create_dir_all(parent).await.map_err(StoreError::io)?;
         let options = SqliteConnectOptions::new()
             .filename(database)
             .create_if_missing(true)
@@ -104,7 +108,13 @@ impl Store {
         // Server and workers may start together. Turning a new file to WAL doesn't wait for whoever else is at it, whatever the
         // timeout, and sqlx takes no lock for migrations on SQLite: a lock file covers both.
         let lock = lock(database.with_extension("lock")).await?;
-        let write = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
+        let write = SqlitePoolOptions::new()
+            .max_connections(1)
+            // A full disk makes SQLite roll back by itself. sqlx then believes the connection to be in a transaction for good and
+            // would begin no other on it: such a one is replaced.
+            .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
+            .connect_with(options.clone())
+            .await?;
         migrate(&write).await?;
         drop(lock);
         let read = SqlitePoolOptions::new().max_connections(READERS).connect_with(options.pragma("query_only", "on")).await?;
@@ -126,6 +136,16 @@ impl Store {
         self.write.close().await;
     }
 
+    /// Lets the database grow to so many pages, or no further than it is, as a full disk would.
+    #[cfg(test)]
+    pub(crate) async fn limit_pages(&self, pages: u32) {
+        // A connection that takes this one's place is limited too.
+        let options = self.write.connect_options().as_ref().clone();
+        self.write.set_connect_options(options.pragma("max_page_count", pages.to_string()));
+        let limit = sqlx::AssertSqlSafe(format!("pragma max_page_count = {pages}"));
+        sqlx::query(limit).execute(&self.write).await.unwrap();
+    }
+
     async fn begin(&self) -> Result<Tx, StoreError> {
         // SQLite's own: a deferred transaction that has read would fail, not wait, when it wants to write.
         Ok(self.write.begin_with("begin immediate").await?)
@@ -139,7 +159,7 @@ async fn lock(path: PathBuf) -> Result<File, StoreError> {
         file.lock()?;
         Ok::<_, std::io::Error>(file)
     });
-    lock.await.map_err(StoreError::database)?.map_err(StoreError::database)
+    lock.await.map_err(StoreError::database)?.map_err(StoreError::io)
 }
 
 /// Brings the tables up to date.
@@ -150,6 +170,7 @@ async fn migrate(pool: &SqlitePool) -> Result<(), StoreError> {
         (3, "sweeps", include_str!("../../migrations/0003_sweeps.sql")),
         (4, "resume", include_str!("../../migrations/0004_resume.sql")),
         (5, "access", include_str!("../../migrations/0005_access.sql")),
+        (6, "idempotency", include_str!("../../migrations/0006_idempotency.sql")),
         (7, "webhooks", include_str!("../../migrations/0007_webhooks.sql")),
     ];
     let migrations = migrations.into_iter().map(|(number, name, sql)| {
@@ -176,5 +197,25 @@ mod tests {
         assert!(store.ping().await.is_err());
         std::fs::write(dir.path().join("b.db"), "x".repeat(5000)).unwrap();
         assert!(matches!(Store::open(&dir.path().join("b.db")).await, Err(StoreError::Database(_))));
+    }
+
+    /// SQLite rolls back by itself when the disk is full, which must not keep later writes from beginning.
+    #[tokio::test]
+    async fn after_a_full_disk_writes_go_on() {
+        let t = testing::temp().await;
+        let dataset = testing::ready_dataset(&t.store, "d").await;
+        t.store.limit_pages(1).await;
+        let mut refused = 0;
+        // The first few find room in the file's last pages.
+        while refused < 5 {
+            let model = "flowers".parse().unwrap();
+            let new = NewJob { model, ..testing::new_job(dataset) };
+            if let Err(error) = t.store.insert_job(&new, None).await {
+                assert!(matches!(error, StoreError::Full) && error.is_passing(), "{error:?}");
+                refused += 1;
+            }
+        }
+        t.store.limit_pages(1 << 30).await;
+        testing::queued_job(&t.store, dataset).await;
     }
 }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::jobs::DatasetName;
 use super::rows::Cells;
-use super::{Missing, Page, Store, StoreError};
+use super::{Missing, Page, Store, StoreError, Tx};
 use crate::names::Name;
 use crate::vision::precision::Precision;
 pub(super) use enter::{Owner, insert_version};
@@ -92,6 +92,16 @@ fn version(row: &SqliteRow) -> Result<ModelVersion, StoreError> {
         classes: row.unsigned("classes")?,
         created_at: row.time("created_at")?,
     })
+}
+
+/// A version, as it is in this transaction.
+pub(super) async fn version_in(tx: &mut Tx, name: &Name, number: i64) -> Result<ModelVersion, StoreError> {
+    let row = sqlx::query("select * from model_versions where model = $1 and version = $2")
+        .bind(name.as_str())
+        .bind(number)
+        .fetch_optional(&mut **tx)
+        .await?;
+    version(&row.ok_or(Missing::Version)?)
 }
 
 impl Store {

@@ -11,9 +11,9 @@ use uuid::Uuid;
 
 pub use state::{SweepState, TrialCounts};
 
-use super::jobs::{self, DatasetName, NewJob};
+use super::jobs::{self, DatasetName, NewJob, Trial};
 use super::rows::Cells;
-use super::{Allowance, Conflict, Missing, Page, Store, StoreError, Tx, datasets, keys, now};
+use super::{Allowance, Conflict, Keep, Missing, Page, Store, StoreError, Tx, datasets, idempotency, keys, now};
 use crate::names::Name;
 use crate::recipe::Recipe;
 
@@ -65,6 +65,15 @@ pub struct Sweep {
     pub finished_at: Option<DateTime<Utc>>,
 }
 
+/// A sweep that was submitted just now.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Submitted {
+    /// The sweep.
+    pub sweep: Sweep,
+    /// Its trials, in the order of submission.
+    pub trials: Vec<Trial>,
+}
+
 /// Selects sweeps with what follows from their jobs.
 macro_rules! select {
     ($rest:literal) => {
@@ -110,11 +119,12 @@ fn sweep(row: &SqliteRow) -> Result<Sweep, StoreError> {
 }
 
 impl Store {
-    /// Submits a sweep: it and all of its trials appear together.
+    /// Submits a sweep: it and all of its trials appear together. Answers both.
     ///
     /// # Errors
-    /// [`Missing::Dataset`]; [`Conflict::DatasetIngesting`]; [`Conflict::DatasetFailed`]; [`StoreError::OverQuota`].
-    pub async fn insert_sweep(&self, new: &NewSweep) -> Result<Sweep, StoreError> {
+    /// [`Missing::Dataset`]; [`Conflict::DatasetIngesting`]; [`Conflict::DatasetFailed`]; [`Conflict::KeyInUse`];
+    /// [`StoreError::OverQuota`].
+    pub async fn insert_sweep(&self, new: &NewSweep, keep: Option<Keep<'_, Submitted>>) -> Result<Submitted, StoreError> {
         let mut tx = self.begin().await?;
         let dataset_name = datasets::ready(&mut tx, new.dataset).await?;
         if let Some(allowance) = &new.allowance {
@@ -140,9 +150,10 @@ impl Store {
             let trial = NewJob { id, dataset: new.dataset, model, recipe: *recipe, webhook: None, allowance };
             jobs::insert(&mut tx, &trial, &dataset_name, Some(new.id)).await?;
         }
-        let sweep = locked(&mut tx, new.id).await?;
+        let submitted = Submitted { sweep: locked(&mut tx, new.id).await?, trials: jobs::trials_of(&mut tx, new.id).await? };
+        idempotency::remember(&mut tx, keep, &submitted).await?;
         tx.commit().await?;
-        Ok(sweep)
+        Ok(submitted)
     }
 
     /// A sweep.

@@ -45,7 +45,7 @@ pub(crate) fn new_dataset(name: &str) -> NewDataset {
 }
 
 pub(crate) async fn ready_dataset(store: &Store, name: &str) -> Uuid {
-    let id = store.insert_dataset(&new_dataset(name)).await.unwrap().id;
+    let id = store.insert_dataset(&new_dataset(name), None).await.unwrap().id;
     store.finish_dataset(id, &ingested(4)).await.unwrap();
     id
 }
@@ -56,7 +56,7 @@ pub(crate) fn new_job(dataset: Uuid) -> NewJob {
 }
 
 pub(crate) async fn queued_job(store: &Store, dataset: Uuid) -> Uuid {
-    store.insert_job(&new_job(dataset)).await.unwrap().id
+    store.insert_job(&new_job(dataset), None).await.unwrap().id
 }
 
 pub(crate) async fn claimed(store: &Store, worker: &str, now: i64) -> Option<(Job, Uuid)> {

@@ -153,6 +153,16 @@ impl Checkpoint {
     }
 }
 
+/// Checks a checkpoint's file: that it holds what was written, of whatever run.
+///
+/// # Errors
+/// [`CheckpointError`]: it isn't there, or isn't whole.
+pub fn verify(path: &Path) -> Result<(), CheckpointError> {
+    let file::Content { state, .. } = file::read(path)?;
+    let damaged = |error: serde_json::Error| CheckpointError::Damaged { path: path.to_owned(), reason: error.to_string() };
+    serde_json::from_str::<serde_json::Value>(&state).map(drop).map_err(damaged)
+}
+
 /// Name of the tensor of a kind that belongs to the parameter of this number.
 pub(super) fn name(kind: &str, number: usize) -> String {
     format!("{kind}.{number:03}")

@@ -57,6 +57,17 @@ pub enum TrainingError {
 }
 
 impl TrainingError {
+    /// What the file system said, if it was that which refused.
+    #[must_use]
+    pub const fn io(&self) -> Option<&io::Error> {
+        match self {
+            Self::Pack(source)
+            | Self::Features(ShelfError::Io { source, .. })
+            | Self::Checkpoint(CheckpointError::Io { source, .. }) => Some(source),
+            _ => None,
+        }
+    }
+
     /// Stable name for API answers.
     #[must_use]
     pub const fn code(&self) -> &'static str {

@@ -25,11 +25,11 @@ mod weights;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
-pub use checkpoint::{Checkpoint, CheckpointError, Checkpoints, Place};
+pub use checkpoint::{Checkpoint, CheckpointError, Checkpoints, Place, verify as verify_checkpoint};
 pub use data::TrainingData;
 pub use error::TrainingError;
 pub use events::{Event, Observer, ObserverError};
-pub use features::{ShelfError, remove_owner};
+pub use features::{SegmentState, ShelfError, feature_segments, remove_owner, verify_segment};
 pub use manifest::Identity;
 pub use weights::{outliers_from_tensors, tail_from_tensors};
 

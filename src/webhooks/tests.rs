@@ -69,7 +69,7 @@ impl Hook {
         let dataset = ready_dataset(&t.store, "d").await;
         let (id, model) = (Uuid::now_v7(), "flowers".parse().unwrap());
         let new = NewJob { id, dataset, model, recipe: Recipe::default(), webhook: Some(url), allowance: None };
-        let job = t.store.insert_job(&new).await.unwrap().id;
+        let job = t.store.insert_job(&new, None).await.unwrap().id;
         t.store.request_cancel(job).await.unwrap();
         Self { t, settings, deliverer, job }
     }

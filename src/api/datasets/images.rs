@@ -1,5 +1,7 @@
 //! A data set's pictures: the list, and each as it was sent.
 
+use std::io::ErrorKind;
+
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -124,6 +126,10 @@ pub(super) async fn show(
     }
     let pack = state.settings.pack(dataset.id);
     let read = move || Pack::open(&pack)?.read(record.offset, record.bytes);
-    let bytes = tokio::task::spawn_blocking(read).await.map_err(ApiError::internal)?.map_err(ApiError::internal)?;
+    let bytes = tokio::task::spawn_blocking(read).await.map_err(ApiError::internal)?.map_err(|error| match error.kind() {
+        // It isn't there, or shorter than it was.
+        ErrorKind::NotFound | ErrorKind::InvalidInput | ErrorKind::UnexpectedEof => ApiError::damaged("dataset", error),
+        _ => ApiError::disk(&error),
+    })?;
     Ok((always, [(header::CONTENT_TYPE, record.format.media_type())], bytes).into_response())
 }

@@ -1,15 +1,18 @@
 //! Reading uploaded archives in the background, a bounded number at once.
 //!
 //! The archive stays until the data set's row says how it went. So whatever happens in between, the next start finds the
-//! archive and reads it again; reading is the same each time.
+//! archive and reads it again; reading is the same each time. A full disk is waited for: the data set stays `ingesting`, and is
+//! read again when there is room.
 
 use std::collections::HashMap;
 use std::io;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
@@ -18,7 +21,24 @@ use crate::api::ServeError;
 use crate::config::Settings;
 use crate::dataset::ingest::{IngestProgress, ingest};
 use crate::dataset::{DatasetError, IngestFailure, Ingested};
+use crate::disk::{self, Trouble, trouble};
 use crate::store::{Failure, OverQuota, Store, StoreError};
+use crate::upkeep;
+
+/// How long a full disk is waited for before the next look; doubled for each that follows.
+const FIRST_PAUSE: Duration = Duration::from_millis(if cfg!(test) { 20 } else { 1000 });
+/// The longest pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// What a reading came to.
+enum Outcome {
+    /// The row says how it went.
+    Over,
+    /// The server stops, or the database is broken: the next start reads again.
+    Left,
+    /// The machine's trouble, in words for the sender: read again when it has passed.
+    Waits(&'static str),
+}
 
 /// A handle; clones share the work.
 #[derive(Debug, Clone)]
@@ -35,8 +55,12 @@ struct Shared {
     tasks: TaskTracker,
     /// Set when the server stops; readers look at it between entries.
     stop: AtomicBool,
+    /// Cancelled at the same time, for those that wait.
+    stopping: CancellationToken,
     /// A plain lock, not an async one: it is held for a few instructions and never across an await.
     progress: Mutex<HashMap<Uuid, IngestProgress>>,
+    /// What data sets wait for. A plain lock, for the same reason.
+    waiting: Mutex<HashMap<Uuid, &'static str>>,
 }
 
 impl Ingestor {
@@ -48,13 +72,15 @@ impl Ingestor {
             permits,
             tasks: TaskTracker::new(),
             stop: AtomicBool::new(false),
+            stopping: CancellationToken::new(),
             progress: Mutex::default(),
+            waiting: Mutex::default(),
         };
         Self { shared: Arc::new(shared) }
     }
 
     /// Has a data set's archive read as soon as its turn comes.
-    pub(super) fn enqueue(&self, id: Uuid) {
+    pub(in crate::api) fn enqueue(&self, id: Uuid) {
         let shared = self.shared.clone();
         self.shared.tasks.spawn(async move { shared.run(id).await });
     }
@@ -66,8 +92,14 @@ impl Ingestor {
         Some(IngestionBody { accepted, rejected, fraction })
     }
 
+    /// What a data set's reading waits for, if it does.
+    pub(super) fn waiting(&self, id: Uuid) -> Option<&'static str> {
+        self.shared.waiting().get(&id).copied()
+    }
+
     /// Takes up what an earlier run of the server left: 1. data sets that were being read are read again if their archive is
-    /// there, else they failed; 2. files of uploads that came to nothing, and folders of deleted data sets, are removed.
+    /// there, else they failed; 2. files of uploads that came to nothing are
+    /// removed, and archives that nobody knows put aside.
     pub(in crate::api) async fn recover(&self) -> Result<(), ServeError> {
         let Shared { settings, store, .. } = &*self.shared;
         let mut wanted = Vec::new();
@@ -82,34 +114,16 @@ impl Ingestor {
             }
         }
         let archives: Vec<_> = wanted.iter().map(|id| settings.archive(*id)).collect();
-        let uploads = settings.uploads_dir();
-        tokio::task::spawn_blocking(move || clear(&uploads, |path| archives.iter().any(|archive| archive == path)))
-            .await
-            .map_err(io::Error::other)??;
-        self.clear_folders().await?;
+        let settings = Arc::clone(settings);
+        tokio::task::spawn_blocking(move || clear(&settings, &archives)).await.map_err(io::Error::other)??;
         wanted.into_iter().for_each(|id| self.enqueue(id));
-        Ok(())
-    }
-
-    async fn clear_folders(&self) -> Result<(), ServeError> {
-        let folders = self.shared.settings.data_dir.join("datasets");
-        let mut entries = match tokio::fs::read_dir(folders).await {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(error.into()),
-        };
-        while let Some(entry) = entries.next_entry().await? {
-            let Some(id) = entry.file_name().to_str().and_then(|name| Uuid::parse_str(name).ok()) else { continue };
-            if let Err(StoreError::NotFound(_)) = self.shared.store.dataset(&id.to_string()).await {
-                tokio::fs::remove_dir_all(entry.path()).await?;
-            }
-        }
         Ok(())
     }
 
     /// Ends what is under way; it is taken up at the next start.
     pub(in crate::api) async fn stop(&self) {
         self.shared.stop.store(true, Ordering::Relaxed);
+        self.shared.stopping.cancel();
         self.shared.permits.close();
         self.shared.tasks.close();
         self.shared.tasks.wait().await;
@@ -122,18 +136,71 @@ impl Shared {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn waiting(&self) -> MutexGuard<'_, HashMap<Uuid, &'static str>> {
+        // As above.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads until the row says how it went, waiting as long as the machine is in trouble.
     async fn run(self: Arc<Self>, id: Uuid) {
-        // Closed: the server stops, and the next start takes it up.
-        let Ok(_permit) = self.permits.acquire().await else { return };
-        let reader = self.clone();
+        let mut pause = FIRST_PAUSE;
+        loop {
+            // Closed: the server stops, and the next start takes it up.
+            let Ok(permit) = self.permits.acquire().await else { return };
+            let outcome = self.attempt(id).await;
+            drop(permit);
+            self.progress().remove(&id);
+            let waits = match outcome {
+                Outcome::Waits(waits) => waits,
+                Outcome::Left => return,
+                Outcome::Over => {
+                    self.waiting().remove(&id);
+                    // Should this fail, the next start removes it.
+                    let _ = tokio::fs::remove_file(self.settings.archive(id)).await;
+                    return;
+                }
+            };
+            tracing::warn!(dataset = %id, seconds = pause.as_secs(), waits, "an archive is read again after a pause");
+            self.waiting().insert(id, waits);
+            if !self.room_after(pause).await {
+                return;
+            }
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Waits for `pause`, and on until there is as much room as is to be left free; `false` if the server stops meanwhile.
+    async fn room_after(&self, pause: Duration) -> bool {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.stopping.cancelled() => return false,
+            }
+            let folder = self.settings.data_dir.clone();
+            let free = tokio::task::spawn_blocking(move || disk::free_bytes(&folder)).await;
+            // What can't be measured is tried.
+            if free.ok().and_then(Result::ok).is_none_or(|free| free >= self.settings.min_free_bytes) {
+                return true;
+            }
+        }
+    }
+
+    async fn attempt(self: &Arc<Self>, id: Uuid) -> Outcome {
+        let reader = Arc::clone(self);
         let read = tokio::task::spawn_blocking(move || reader.read(id)).await;
-        self.progress().remove(&id);
         let kept = match read {
             Ok(Ok(ingested)) => match self.store.finish_dataset(id, &ingested).await {
                 Err(StoreError::OverQuota(over)) => self.give_up(id, &over, &ingested.rejected).await,
                 finished => finished,
             },
-            Ok(Err(IngestFailure { error: DatasetError::Stopped, .. })) => return,
+            Ok(Err(IngestFailure { error: DatasetError::Stopped, .. })) => return Outcome::Left,
+            Ok(Err(IngestFailure { error: DatasetError::Io { doing, source }, .. })) if trouble(&source).is_some() => {
+                tracing::error!(dataset = %id, doing, error = %source, "reading an archive failed for now");
+                return Outcome::Waits(match trouble(&source) {
+                    Some(Trouble::Unavailable) => "the server can't write to its data folder right now",
+                    _ => "the server's disk is full: reading goes on when there is room",
+                });
+            }
             Ok(Err(IngestFailure { error, rejected })) => self.fail(id, &error, &rejected).await,
             Err(panicked) => {
                 tracing::error!(dataset = %id, error = %panicked, "reading an archive panicked");
@@ -141,12 +208,14 @@ impl Shared {
             }
         };
         match kept {
-            Ok(()) => {
-                // Should this fail, the next start removes it.
-                let _ = tokio::fs::remove_file(self.settings.archive(id)).await;
+            Ok(()) => Outcome::Over,
+            Err(error) if error.is_passing() => {
+                tracing::error!(dataset = %id, %error, "how the reading went can't be noted for now");
+                Outcome::Waits("the server's database can't be written right now: reading goes on when it can")
             }
             Err(error) => {
-                tracing::error!(dataset = %id, %error, "how the reading went can't be noted; the next start reads again")
+                tracing::error!(dataset = %id, %error, "how the reading went can't be noted; the next start reads again");
+                Outcome::Left
             }
         }
     }
@@ -178,7 +247,8 @@ impl Shared {
             Failure { code: error.code().to_owned(), message: error.to_string() }
         } else {
             tracing::error!(dataset = %id, %error, "reading an archive failed");
-            internal()
+            let gone = matches!(error, DatasetError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound);
+            if gone { vanished() } else { internal() }
         };
         // The folder holds nothing: a failed reading leaves no pack.
         let _ = tokio::fs::remove_dir(self.settings.dataset_dir(id)).await;
@@ -192,17 +262,25 @@ fn internal() -> Failure {
     Failure { code: "internal".to_owned(), message: message.to_owned() }
 }
 
-/// Removes the files in a folder, but those to be kept.
-fn clear(folder: &Path, keep: impl Fn(&Path) -> bool) -> io::Result<()> {
-    let entries = match std::fs::read_dir(folder) {
+/// What a sender is told when the archive isn't where it was put.
+fn vanished() -> Failure {
+    let message = "the archive went from the server's disk before it was read: upload it again";
+    Failure { code: "archive_missing".to_owned(), message: message.to_owned() }
+}
+
+/// Clears the folder of uploads, but for the archives that are wanted.
+fn clear(settings: &Settings, wanted: &[PathBuf]) -> io::Result<()> {
+    let entries = match std::fs::read_dir(settings.uploads_dir()) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         entries => entries?,
     };
     for entry in entries {
         let path = entry?.path();
-        let is_ours = path.extension().is_some_and(|extension| extension == "part" || extension == "archive");
-        if is_ours && !keep(&path) {
-            std::fs::remove_file(path)?;
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("part") => std::fs::remove_file(path)?,
+            // Whole, but of no row: its sender wasn't told that it had come, or the database is an older one.
+            Some("archive") if !wanted.contains(&path) => upkeep::put_aside(settings, &path, "upload"),
+            _ => {}
         }
     }
     Ok(())

@@ -1,10 +1,11 @@
 //! `POST /v1/datasets`: an archive comes in, and nothing shows of it until it is whole.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::{StatusCode, header};
+use axum::response::Response;
 use serde::Deserialize;
 use utoipa::IntoParams;
 use uuid::Uuid;
@@ -12,11 +13,13 @@ use uuid::Uuid;
 use super::DatasetBody;
 use super::received::{Received, Receiving, refuse_longer};
 use crate::api::access::{Caller, Room};
-use crate::api::extract::{Binary, FileForm, Json, Query};
+use crate::api::extract::{Binary, FileForm, Query, passed_over};
+use crate::api::idempotency::{Asked, IdempotencyHeader, Promise, Turn, address, answered, created};
 use crate::api::{ApiError, AppState, Problem};
+use crate::config::Settings;
 use crate::dataset::archive;
 use crate::names::Name;
-use crate::store::{Allowance, Conflict, Dataset, Missing, NewDataset, StoreError};
+use crate::store::{Allowance, Answer, Conflict, Dataset, Missing, NewDataset, StoreError};
 
 /// What is uploaded, to its sender.
 const ARCHIVE: &str = "the archive";
@@ -41,7 +44,7 @@ pub(super) struct UploadQuery {
     path = "/v1/datasets",
     operation_id = "upload_dataset",
     tag = "datasets",
-    params(UploadQuery),
+    params(UploadQuery, IdempotencyHeader),
     request_body(content(
         (Binary = "application/zip"),
         (Binary = "application/x-tar"),
@@ -56,6 +59,8 @@ pub(super) struct UploadQuery {
         (status = PAYLOAD_TOO_LARGE, body = Problem, content_type = "application/problem+json"),
         (status = UNPROCESSABLE_ENTITY, body = Problem, content_type = "application/problem+json",
          description = "No archive that can be read"),
+        (status = INSUFFICIENT_STORAGE, body = Problem, content_type = "application/problem+json",
+         description = "The server's disk is full"),
     ),
 )]
 pub(super) async fn upload(
@@ -66,23 +71,40 @@ pub(super) async fn upload(
 ) -> Result<Response, ApiError> {
     let parse = |name: String| name.parse::<Name>().map_err(|error| ApiError::field("name", error.to_string()));
     let name = query.name.map(parse).transpose()?;
-    if let Some(name) = &name {
+    let turn = Turn::begin(&request, &state)?;
+    let earlier = match &turn {
+        Some(turn) => turn.earlier(&state).await?,
+        None => None,
+    };
+    if let (Some(name), None) = (&name, &earlier) {
         // Better said before the archive has travelled; the insertion below is what decides.
         refuse_taken(&state, name).await?;
     }
     let id = Uuid::now_v7();
     let room = Room::of(&state, &caller, state.settings.max_upload_bytes).await?;
+    let (parts, body) = request.into_parts();
+    let address = address(&parts);
+    let request = Request::from_parts(parts, body);
     let (received, file_name) = receive(&state, id, request, room.limit()).await.map_err(|error| room.explain(error))?;
+    let promise = match turn.map(|turn| turn.asked(earlier, &address, &received.sha256)).transpose()? {
+        Some(Asked::Again(response)) => return Ok(response),
+        Some(Asked::First(promise)) => Some(promise),
+        None => None,
+    };
     check(&state, &received).await?;
     let name = match name {
         Some(name) => name,
         None => made_up(&state, file_name.as_deref(), id).await?,
     };
     // A task of its own: from here on the client's going away must not leave a file without a row or the reverse.
-    let entered = tokio::spawn(enter(state, received, id, name, caller.allowance())).await.map_err(ApiError::internal)??;
-    let location = HeaderValue::try_from(format!("/v1/datasets/{id}")).map_err(ApiError::internal)?;
-    let body = DatasetBody { rejected: Some(Vec::new()), ..DatasetBody::of(entered) };
-    Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(body)).into_response())
+    let entering = enter(state, received, id, name, caller.allowance(), promise);
+    let entered = tokio::spawn(entering).await.map_err(ApiError::internal)??;
+    answered(accepted(&entered).map_err(ApiError::internal)?)
+}
+
+fn accepted(dataset: &Dataset) -> serde_json::Result<Answer> {
+    let body = DatasetBody { rejected: Some(Vec::new()), ..DatasetBody::of(dataset.clone()) };
+    created(StatusCode::ACCEPTED, format!("/v1/datasets/{}", dataset.id), &body)
 }
 
 async fn refuse_taken(state: &AppState, name: &Name) -> Result<(), ApiError> {
@@ -116,22 +138,30 @@ fn stem(file_name: &str) -> Option<Name> {
 /// Writes the archive to disk as it comes. With a form, the first file's name too.
 async fn receive(state: &AppState, id: Uuid, mut request: Request, limit: u64) -> Result<(Received, Option<String>), ApiError> {
     let part = state.settings.uploads_dir().join(format!("{id}.part"));
-    refuse_longer(&request, ARCHIVE, limit)?;
+    if let Err(refused) = refuse_longer(request.headers(), ARCHIVE, limit, &state.settings).await {
+        passed_over(request).await;
+        return Err(refused);
+    }
     let media_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if media_type.trim_start().to_ascii_lowercase().starts_with("multipart/") {
         // The file itself is counted below.
         DefaultBodyLimit::disable().apply(&mut request);
-        return from_form(Multipart::from_request(request, &()).await?, &part, limit).await;
+        return from_form(Multipart::from_request(request, &()).await?, &part, limit, &state.settings).await;
     }
-    let mut receiving = Receiving::begin(part, ARCHIVE, limit).await?;
+    let mut receiving = Receiving::begin(part, ARCHIVE, limit, &state.settings).await?;
     receiving.write_body(request.into_body()).await?;
     Ok((receiving.end().await?, None))
 }
 
-async fn from_form(mut form: Multipart, part: &Path, limit: u64) -> Result<(Received, Option<String>), ApiError> {
+async fn from_form(
+    mut form: Multipart,
+    part: &Path,
+    limit: u64,
+    settings: &Arc<Settings>,
+) -> Result<(Received, Option<String>), ApiError> {
     while let Some(mut field) = form.next_field().await? {
         let Some(file_name) = field.file_name().map(str::to_owned) else { continue };
-        let mut receiving = Receiving::begin(part.to_owned(), ARCHIVE, limit).await?;
+        let mut receiving = Receiving::begin(part.to_owned(), ARCHIVE, limit, settings).await?;
         while let Some(chunk) = field.chunk().await? {
             receiving.write(&chunk).await?;
         }
@@ -153,11 +183,12 @@ async fn enter(
     id: Uuid,
     name: Name,
     allowance: Option<Allowance>,
+    promise: Option<Promise>,
 ) -> Result<Dataset, ApiError> {
     let archive = state.settings.archive(id);
     received.keep(&archive).await?;
     let new = NewDataset { id, name, bytes: received.bytes, archive_sha256: received.sha256.clone(), allowance };
-    match state.store.insert_dataset(&new).await {
+    match state.store.insert_dataset(&new, promise.as_ref().map(|promise| promise.keep(accepted))).await {
         Ok(dataset) => {
             state.ingestor.enqueue(id);
             Ok(dataset)

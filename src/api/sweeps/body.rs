@@ -98,7 +98,7 @@ impl SweepBody {
     }
 
     /// The sweep with its trials, which are in their order.
-    fn whole(sweep: Sweep, trials: Vec<Trial>) -> Self {
+    pub(super) fn whole(sweep: Sweep, trials: Vec<Trial>) -> Self {
         let recipes: Vec<Recipe> = trials.iter().map(|trial| trial.job.recipe).collect();
         let row = |(place, (trial, differs)): (usize, (Trial, _))| TrialBody {
             rank: trial.result.map(|_| place + 1),

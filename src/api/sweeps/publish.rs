@@ -1,17 +1,19 @@
 //! Publishing a trial.
 
 use axum::extract::State;
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::StatusCode;
+use axum::response::Response;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::api::extract::{Json, Path};
+use crate::api::idempotency::{IdempotencyHeader, Keyed, Promise, answered, created};
 use crate::api::models::VersionBody;
+use crate::api::storage::demand_room;
 use crate::api::{ApiError, AppState, Problem};
 use crate::artifact;
-use crate::store::{Missing, Published, Reserved, StoreError, Want};
+use crate::store::{Answer, Missing, ModelVersion, Published, Reserved, StoreError, Want};
 
 /// What to publish.
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -30,7 +32,7 @@ pub(super) struct PublishRequest {
     path = "/v1/sweeps/{id}/publish",
     operation_id = "publish_trial",
     tag = "sweeps",
-    params(("id" = Uuid, Path, description = "The sweep's id")),
+    params(("id" = Uuid, Path, description = "The sweep's id"), IdempotencyHeader),
     request_body = Option<PublishRequest>,
     responses(
         (status = CREATED, body = VersionBody, description = "Published",
@@ -41,29 +43,45 @@ pub(super) struct PublishRequest {
         (status = CONFLICT, body = Problem, content_type = "application/problem+json",
          description = "No trial has succeeded yet, or the one named hasn't"),
         (status = UNPROCESSABLE_ENTITY, body = Problem, content_type = "application/problem+json"),
+        (status = INSUFFICIENT_STORAGE, body = Problem, content_type = "application/problem+json",
+         description = "The server's disk is full"),
     ),
 )]
 pub(super) async fn publish(
     State(state): State<AppState>,
     Path(id): Path<Uuid>,
-    request: Option<Json<PublishRequest>>,
+    Keyed(request, promise): Keyed<Option<Json<PublishRequest>>>,
 ) -> Result<Response, ApiError> {
     let trial = request.and_then(|Json(request)| request.trial);
     let reserved = state.store.reserve_trial(id, trial).await?;
-    let status = if reserved.job.published().is_some() {
-        StatusCode::OK
-    } else {
-        enter(&state, id, &reserved).await?;
-        StatusCode::CREATED
-    };
+    if reserved.job.published().is_none() {
+        demand_room(&state.settings, 0).await?;
+        let version = enter(&state, id, &reserved, promise.as_ref()).await?;
+        return answered(published(&version).map_err(ApiError::internal)?);
+    }
     let version = state.store.resolve(&reserved.job.model, &Want::Version(reserved.version)).await?;
+    if let Some(promise) = &promise {
+        state.store.remember(promise.keep(published_before), &version).await?;
+    }
+    answered(published_before(&version).map_err(ApiError::internal)?)
+}
+
+fn published(version: &ModelVersion) -> serde_json::Result<Answer> {
     let location = format!("/v1/models/{}/versions/{}", version.model, version.version);
-    let location = HeaderValue::try_from(location).map_err(ApiError::internal)?;
-    Ok((status, [(header::LOCATION, location)], Json(VersionBody::from(version))).into_response())
+    created(StatusCode::CREATED, location, &VersionBody::from(version.clone()))
+}
+
+fn published_before(version: &ModelVersion) -> serde_json::Result<Answer> {
+    Ok(Answer { status: StatusCode::OK.as_u16(), ..published(version)? })
 }
 
 /// 1. The artifact into its model's folder; 2. the version into the database.
-async fn enter(state: &AppState, sweep: Uuid, reserved: &Reserved) -> Result<(), ApiError> {
+async fn enter(
+    state: &AppState,
+    sweep: Uuid,
+    reserved: &Reserved,
+    promise: Option<&Promise>,
+) -> Result<ModelVersion, ApiError> {
     let Reserved { job, version, accuracy } = reserved;
     let (source, dest) = (state.settings.trial_dir(job.id), state.settings.model_dir(&job.model, *version));
     let copy = {
@@ -79,8 +97,8 @@ async fn enter(state: &AppState, sweep: Uuid, reserved: &Reserved) -> Result<(),
         }
     };
     let classes = u32::try_from(manifest.classes.len()).map_err(ApiError::internal)?;
-    let published = Published { version: *version, accuracy: *accuracy, precision: manifest.precision, classes };
-    let entered = state.store.publish_trial(job.id, &published).await;
+    let entry = Published { version: *version, accuracy: *accuracy, precision: manifest.precision, classes };
+    let entered = state.store.publish_trial(job.id, &entry, promise.map(|promise| promise.keep(published))).await;
     if let Err(StoreError::NotFound(Missing::Sweep)) = entered
         && let Err(error) = tokio::fs::remove_dir_all(&dest).await
     {

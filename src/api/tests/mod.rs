@@ -2,6 +2,8 @@
 
 mod access;
 mod datasets;
+mod durable;
+mod idempotency;
 mod jobs;
 mod large;
 mod models;
@@ -60,7 +62,7 @@ impl Api {
 
     async fn with(change: impl FnOnce(&mut Settings)) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let mut settings = Settings { data_dir: dir.path().to_owned(), ..Settings::default() };
+        let mut settings = Settings { data_dir: dir.path().to_owned(), min_free_bytes: 0, ..Settings::default() };
         change(&mut settings);
         let store = Store::open(&settings.database()).await.unwrap();
         let state = AppState::new(Arc::new(settings), store, Predictor::disconnected(), WorkerHealth::new(1));

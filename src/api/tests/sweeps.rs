@@ -1,5 +1,5 @@
 use axum::body::Body;
-use axum::http::{Request, header};
+use axum::http::{Request, StatusCode, header};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -196,6 +196,32 @@ async fn folders_of_deleted_trials_go_at_the_start() {
     let kept: Uuid = api.trial(0.5).await.parse().unwrap();
     let stray = api.state.settings.trial_dir(Uuid::now_v7());
     std::fs::create_dir_all(&stray).unwrap();
-    crate::api::sweeps::recover(&api.state).await.unwrap();
+    crate::upkeep::tidy(&api.state.settings, &api.state.store).await.unwrap();
     assert!(api.state.settings.trial_dir(kept).exists() && !stray.exists());
+}
+
+#[tokio::test]
+async fn a_sweep_and_its_publication_may_be_asked_for_again() {
+    let api = Api::new().await;
+    api.dataset("d").await;
+    let body = json!({"dataset": "d", "model": "flowers", "vary": {"seed": [1, 2]}});
+    let first = api.keyed("s", "/v1/sweeps", &body).await;
+    let again = api.keyed("s", "/v1/sweeps", &body).await;
+    assert_eq!((first.status, again.status), (StatusCode::ACCEPTED, StatusCode::ACCEPTED), "{:?}", first.body);
+    assert_eq!((&again.body, &again.headers["idempotency-replayed"]), (&first.body, &"true".parse().unwrap()));
+    assert_eq!(api.get("/v1/sweeps").await.json()["items"].as_array().unwrap().len(), 1);
+
+    let uri = format!("/v1/sweeps/{}/publish", first.json()["id"].as_str().unwrap());
+    assert_eq!(api.keyed("p", &uri, &json!({})).await.problem(), (409, "no_trial_succeeded".to_owned()));
+    api.trial(0.5).await;
+    let first = api.keyed("p", &uri, &json!({})).await;
+    assert_eq!((first.status, &first.json()["version"]), (StatusCode::CREATED, &1.into()), "a refusal isn't remembered");
+    // The best is another one by now; who asks again still means the first.
+    api.trial(0.75).await;
+    let again = api.keyed("p", &uri, &json!({})).await;
+    assert_eq!((again.status, &again.body), (StatusCode::CREATED, &first.body));
+    assert_eq!(api.keyed("q", &uri, &json!({})).await.json()["version"], 2);
+    let before = api.keyed("r", &uri, &json!({})).await;
+    assert_eq!((before.status, &before.json()["version"]), (StatusCode::OK, &2.into()));
+    assert_eq!(api.keyed("r", &uri, &json!({})).await.body, before.body);
 }

@@ -8,7 +8,7 @@ use crate::store::{Conflict, DatasetState, Failure, Missing, Store, StoreError};
 async fn content_appears_when_ingestion_is_over() {
     let t = temp().await;
     let new = new_dataset("d");
-    let dataset = t.store.insert_dataset(&new).await.unwrap();
+    let dataset = t.store.insert_dataset(&new, None).await.unwrap();
     assert_eq!((dataset.state, dataset.images, dataset.bytes), (DatasetState::Ingesting, 0, 7));
     assert_eq!(t.store.ingesting_datasets().await.unwrap(), [dataset]);
     // More than two chunks.
@@ -45,7 +45,7 @@ async fn pictures_come_in_pages_and_by_class() {
 #[tokio::test]
 async fn a_failure_keeps_its_reasons() {
     let t = temp().await;
-    let id = t.store.insert_dataset(&new_dataset("d")).await.unwrap().id;
+    let id = t.store.insert_dataset(&new_dataset("d"), None).await.unwrap().id;
     let failure = Failure { code: "no_pictures".to_owned(), message: "there is no usable picture".to_owned() };
     let rejected = Rejected { path: "a".to_owned(), reason: "b".to_owned() };
     t.store.fail_dataset(id, &failure, &[rejected]).await.unwrap();
@@ -57,14 +57,14 @@ async fn a_failure_keeps_its_reasons() {
 async fn a_taken_name_is_a_conflict() {
     let t = temp().await;
     ready_dataset(&t.store, "d").await;
-    let error = t.store.insert_dataset(&new_dataset("d")).await.unwrap_err();
+    let error = t.store.insert_dataset(&new_dataset("d"), None).await.unwrap_err();
     assert!(matches!(error, StoreError::Conflict(Conflict::DatasetNameTaken)), "{error}");
     // The same id twice is no client's doing.
     let new = new_dataset("e");
-    t.store.insert_dataset(&new).await.unwrap();
+    t.store.insert_dataset(&new, None).await.unwrap();
     let mut same = new_dataset("f");
     same.id = new.id;
-    assert!(matches!(t.store.insert_dataset(&same).await.unwrap_err(), StoreError::Database(_)));
+    assert!(matches!(t.store.insert_dataset(&same, None).await.unwrap_err(), StoreError::Database(_)));
 }
 
 #[tokio::test]
@@ -99,7 +99,7 @@ async fn deletion(store: &Store, id: Uuid) -> Option<Conflict> {
 #[tokio::test]
 async fn deletion_waits_for_jobs_and_takes_all_content() {
     let t = temp().await;
-    let reading = t.store.insert_dataset(&new_dataset("r")).await.unwrap().id;
+    let reading = t.store.insert_dataset(&new_dataset("r"), None).await.unwrap().id;
     assert_eq!(deletion(&t.store, reading).await, Some(Conflict::DatasetIngesting));
     let id = ready_dataset(&t.store, "d").await;
     let job = queued_job(&t.store, id).await;

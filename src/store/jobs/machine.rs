@@ -36,6 +36,7 @@ enum Deed {
     Epoch,
     Restart,
     Release,
+    Postpone,
     Fail,
     Succeed,
     Cancelled,
@@ -46,11 +47,13 @@ fn step() -> impl Strategy<Value = Step> {
         4 => Just(Deed::Epoch),
         2 => Just(Deed::Beat),
         1 => prop_oneof![
-            Just(Deed::Restart), Just(Deed::Release), Just(Deed::Fail), Just(Deed::Succeed), Just(Deed::Cancelled)
+            Just(Deed::Restart), Just(Deed::Release), Just(Deed::Postpone), Just(Deed::Fail), Just(Deed::Succeed),
+            Just(Deed::Cancelled)
         ],
     ];
     prop_oneof![
         2 => (0..80i64).prop_map(Step::Wait),
+        1 => (4_000..12_000i64).prop_map(Step::Wait),
         3 => (0..WORKERS).prop_map(Step::Claim),
         6 => (any::<prop::sample::Index>(), deed).prop_map(|(who, deed)| Step::Holder(who, deed)),
         1 => (0..WORKERS).prop_map(Step::Died),
@@ -69,11 +72,14 @@ struct Model {
     epochs: u32,
     cancel: bool,
     losses: u32,
+    /// Not begun before.
+    postponed: Option<i64>,
+    pauses: u32,
 }
 
 impl Model {
     fn end(&mut self, state: JobState) {
-        (self.state, self.lease) = (state, None);
+        (self.state, self.lease, self.postponed) = (state, None, None);
     }
 
     /// Its worker is lost, and it has told nothing of its progress.
@@ -128,7 +134,7 @@ impl World {
                 let job = &mut self.jobs[place];
                 let done = self.store.request_cancel(job.id).await;
                 match job.state {
-                    JobState::Queued => job.state = JobState::Cancelled,
+                    JobState::Queued => job.end(JobState::Cancelled),
                     JobState::Running => job.cancel = true,
                     _ => {}
                 }
@@ -141,15 +147,17 @@ impl World {
         let (name, lease) = (format!("w{worker}"), Uuid::now_v7());
         let claim = Claim { worker: &name, lease, now: self.now, lease_ms: LEASE_MS, max_attempts: MAX_ATTEMPTS };
         let claimed = self.store.claim(&claim).await.unwrap();
-        let waits = self.jobs.iter().any(|job| job.state == JobState::Queued);
+        let now = self.now;
+        let may_begin = |job: &Model| job.state == JobState::Queued && job.postponed.is_none_or(|moment| moment <= now);
+        let waits = self.jobs.iter().any(may_begin);
         if waits || self.jobs.iter().any(|job| job.lease.is_some_and(|(_, until, _)| until < self.now)) {
             self.expire();
         }
-        let oldest = self.jobs.iter().position(|job| job.state == JobState::Queued);
+        let oldest = self.jobs.iter().position(may_begin);
         assert_eq!(claimed.map(|job| job.id), oldest.map(|place| self.jobs[place].id));
         if let Some(place) = oldest {
             let job = &mut self.jobs[place];
-            (job.state, job.lease) = (JobState::Running, Some((lease, self.now + LEASE_MS, worker)));
+            (job.state, job.lease, job.postponed) = (JobState::Running, Some((lease, now + LEASE_MS, worker)), None);
             self.given.push((place, lease));
         }
     }
@@ -169,6 +177,7 @@ impl World {
             Deed::Epoch => store.record_epoch(id, token, &epoch(job.epochs + 1)).await,
             Deed::Restart => store.restart(id, token).await,
             Deed::Release => store.release(id, token).await.map(drop),
+            Deed::Postpone => store.postpone(id, token, "the disk is full", self.now).await.map(drop),
             Deed::Fail => store.fail(id, token, &Failure { code: "c".to_owned(), message: "m".to_owned() }).await,
             Deed::Cancelled => store.cancelled(id, token).await,
             Deed::Succeed => match store.reserve_version(id, token).await {
@@ -184,8 +193,13 @@ impl World {
             (true, Ok(())) => match deed {
                 Deed::Epoch => job.epochs += 1,
                 Deed::Restart => job.epochs = 0,
-                Deed::Release if job.cancel => job.end(JobState::Cancelled),
+                Deed::Release | Deed::Postpone if job.cancel => job.end(JobState::Cancelled),
                 Deed::Release => job.end(JobState::Queued),
+                Deed::Postpone => {
+                    job.end(JobState::Queued);
+                    job.postponed = Some(self.now + (5_000 << job.pauses.min(6)).min(300_000));
+                    job.pauses += 1;
+                }
                 Deed::Fail => job.end(JobState::Failed),
                 Deed::Succeed => job.end(JobState::Succeeded),
                 Deed::Cancelled => job.end(JobState::Cancelled),
@@ -223,8 +237,8 @@ proptest! {
             let mut jobs = Vec::new();
             for _ in 0..JOBS {
                 let webhook = Some("https://example.com/".to_owned());
-                let id = t.store.insert_job(&NewJob { webhook, ..new_job(dataset) }).await.unwrap().id;
-                jobs.push(Model { id, state: JobState::Queued, lease: None, epochs: 0, cancel: false, losses: 0 });
+                let id = t.store.insert_job(&NewJob { webhook, ..new_job(dataset) }, None).await.unwrap().id;
+                jobs.push(Model { id, state: JobState::Queued, lease: None, epochs: 0, cancel: false, losses: 0, postponed: None, pauses: 0 });
             }
             let mut world = World { store: t.store.clone(), jobs, given: Vec::new(), now: 1000 };
             for step in steps {

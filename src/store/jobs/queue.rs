@@ -12,12 +12,17 @@ use crate::store::{Store, StoreError, Tx, events};
 /// The standing of a job that has told nothing of its progress.
 const NOWHERE: f64 = -1.0;
 
-/// What a queued job `waiting` must fulfil to be begun: if it is a trial, fewer of its sweep's run than may.
+/// What a queued job `waiting` must fulfil to be begun at the moment in a parameter: it isn't postponed beyond that; if it is a
+/// trial, fewer of its sweep's run than may.
 macro_rules! may_begin {
-    () => {
-        "waiting.state = 'queued' and (waiting.sweep_id is null
-         or (select count(*) from jobs begun where begun.sweep_id = waiting.sweep_id and begun.state = 'running')
-         < (select concurrency from sweeps where sweeps.id = waiting.sweep_id))"
+    ($now:literal) => {
+        concat!(
+            "waiting.state = 'queued' and (waiting.not_before is null or waiting.not_before <= ",
+            $now,
+            ") and (waiting.sweep_id is null
+             or (select count(*) from jobs begun where begun.sweep_id = waiting.sweep_id and begun.state = 'running')
+             < (select concurrency from sweeps where sweeps.id = waiting.sweep_id))"
+        )
     };
 }
 
@@ -63,7 +68,7 @@ impl Store {
         // Idle workers ask all the time, and a look needs no lock.
         let waiting = sqlx::query(concat!(
             "select 1 from jobs waiting where (state = 'running' and lease_expires_at < $1) or (",
-            may_begin!(),
+            may_begin!("$1"),
             ") limit 1"
         ))
         .bind(claim.now)
@@ -78,9 +83,9 @@ impl Store {
         // `for update skip locked`, and the sweep's row be locked before.
         let row = sqlx::query(concat!(
             "update jobs set state = 'running', attempts = attempts + 1, worker = $1, lease = $2, lease_expires_at = $3,
-             started_at = $4, version = null
+             started_at = $4, version = null, waiting = null, not_before = null
              where state = 'queued' and id = (select waiting.id from jobs waiting where ",
-            may_begin!(),
+            may_begin!("$4"),
             " order by waiting.id limit 1) returning *"
         ))
         .bind(claim.worker)

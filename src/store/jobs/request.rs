@@ -6,21 +6,22 @@ use super::{Job, NewJob, StateEvent, job, locked, settle};
 use crate::names::Name;
 use crate::store::rows::json;
 use crate::store::{Conflict, EventKind, JobState};
-use crate::store::{Store, StoreError, Tx, datasets, events, keys, now};
+use crate::store::{Keep, Store, StoreError, Tx, datasets, events, idempotency, keys, now};
 
 impl Store {
     /// Submits a job.
     ///
     /// # Errors
     /// [`Missing::Dataset`](crate::store::Missing::Dataset); [`Conflict::DatasetIngesting`]; [`Conflict::DatasetFailed`];
-    /// [`StoreError::OverQuota`].
-    pub async fn insert_job(&self, new: &NewJob) -> Result<Job, StoreError> {
+    /// [`Conflict::KeyInUse`]; [`StoreError::OverQuota`].
+    pub async fn insert_job(&self, new: &NewJob, keep: Option<Keep<'_, Job>>) -> Result<Job, StoreError> {
         let mut tx = self.begin().await?;
         let dataset_name = datasets::ready(&mut tx, new.dataset).await?;
         if let Some(allowance) = &new.allowance {
             keys::refuse_jobs(&mut tx, allowance, 1).await?;
         }
         let job = insert(&mut tx, new, &dataset_name, None).await?;
+        idempotency::remember(&mut tx, keep, &job).await?;
         tx.commit().await?;
         Ok(job)
     }

@@ -270,13 +270,13 @@ async fn cancelling_depends_on_the_state() {
 #[tokio::test]
 async fn only_a_ready_data_set_is_trained_on() {
     let t = temp().await;
-    let reading = t.store.insert_dataset(&new_dataset("r")).await.unwrap().id;
-    let error = t.store.insert_job(&new_job(reading)).await.unwrap_err();
+    let reading = t.store.insert_dataset(&new_dataset("r"), None).await.unwrap().id;
+    let error = t.store.insert_job(&new_job(reading), None).await.unwrap_err();
     assert!(matches!(error, StoreError::Conflict(Conflict::DatasetIngesting)));
     t.store.fail_dataset(reading, &failure(), &[]).await.unwrap();
-    let error = t.store.insert_job(&new_job(reading)).await.unwrap_err();
+    let error = t.store.insert_job(&new_job(reading), None).await.unwrap_err();
     assert!(matches!(error, StoreError::Conflict(Conflict::DatasetFailed)));
-    let error = t.store.insert_job(&new_job(Uuid::now_v7())).await.unwrap_err();
+    let error = t.store.insert_job(&new_job(Uuid::now_v7()), None).await.unwrap_err();
     assert!(matches!(error, StoreError::NotFound(Missing::Dataset)));
 }
 

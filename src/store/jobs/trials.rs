@@ -5,10 +5,10 @@ use uuid::Uuid;
 
 use super::run::{holds, reserve};
 use super::{Job, Published, StateEvent, job, locked, settle};
-use crate::store::models::{Owner, insert_version};
+use crate::store::models::{ModelVersion, Owner, insert_version, version_in};
 use crate::store::rows::Cells;
 use crate::store::{Conflict, JobState, Missing};
-use crate::store::{Store, StoreError, Tx, now};
+use crate::store::{Keep, Store, StoreError, Tx, idempotency, now};
 
 /// What a trial came to on the validation pictures.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -54,6 +54,12 @@ fn trial(row: &SqliteRow) -> Result<Trial, StoreError> {
     Ok(Trial { job: job(row)?, result: result(row)?, epochs: cells.unsigned("epochs")?, seconds: cells.get("seconds")? })
 }
 
+/// The trials of sweep `$1`: those that succeeded, best first, then the others, in the order of submission.
+const TRIALS: &str = "select j.*, (select count(*) from job_epochs e where e.job_id = j.id) as epochs,
+    (select coalesce(sum(e.seconds), 0.0) from job_epochs e where e.job_id = j.id) as seconds
+    from jobs j where j.sweep_id = $1
+    order by case when j.state = 'succeeded' then 0 else 1 end, j.accuracy desc, j.loss, j.id";
+
 impl Store {
     /// A sweep's trials: those that succeeded, best first, then the others, in the order of submission. A sweep that doesn't
     /// exist has none.
@@ -61,15 +67,7 @@ impl Store {
     /// # Errors
     /// The database's own.
     pub async fn trials(&self, sweep: Uuid) -> Result<Vec<Trial>, StoreError> {
-        let rows = sqlx::query(
-            "select j.*, (select count(*) from job_epochs e where e.job_id = j.id) as epochs,
-             (select coalesce(sum(e.seconds), 0.0) from job_epochs e where e.job_id = j.id) as seconds
-             from jobs j where j.sweep_id = $1
-             order by case when j.state = 'succeeded' then 0 else 1 end, j.accuracy desc, j.loss, j.id",
-        )
-        .bind(sweep.to_string())
-        .fetch_all(&self.read)
-        .await?;
+        let rows = sqlx::query(TRIALS).bind(sweep.to_string()).fetch_all(&self.read).await?;
         rows.iter().map(trial).collect()
     }
 
@@ -112,11 +110,16 @@ impl Store {
         Ok(reserved)
     }
 
-    /// The trial's artifact lies in its model's folder: enters the version. Entering it twice is fine.
+    /// The trial's artifact lies in its model's folder: enters the version, and answers it. Entering it twice is fine.
     ///
     /// # Errors
-    /// [`Missing::Sweep`] if the sweep was deleted meanwhile; then remove the artifact's folder.
-    pub async fn publish_trial(&self, id: Uuid, published: &Published) -> Result<(), StoreError> {
+    /// [`Missing::Sweep`] if the sweep was deleted meanwhile; then remove the artifact's folder. [`Conflict::KeyInUse`].
+    pub async fn publish_trial(
+        &self,
+        id: Uuid,
+        published: &Published,
+        keep: Option<Keep<'_, ModelVersion>>,
+    ) -> Result<ModelVersion, StoreError> {
         let mut tx = self.begin().await?;
         let entered = sqlx::query(
             "update jobs set published_at = $3 where id = $1 and state = 'succeeded' and version = $2
@@ -128,12 +131,22 @@ impl Store {
         .execute(&mut *tx)
         .await?;
         let job = locked(&mut tx, id).await?;
-        if entered.rows_affected() == 0 {
-            return if job.published() == Some(published.version) { Ok(()) } else { Err(Missing::Sweep.into()) };
+        if entered.rows_affected() > 0 {
+            insert_version(&mut tx, &Owner::job(&job), published).await?;
+        } else if job.published() != Some(published.version) {
+            return Err(Missing::Sweep.into());
         }
-        insert_version(&mut tx, &Owner::job(&job), published).await?;
-        Ok(tx.commit().await?)
+        let version = version_in(&mut tx, &job.model, published.version).await?;
+        idempotency::remember(&mut tx, keep, &version).await?;
+        tx.commit().await?;
+        Ok(version)
     }
+}
+
+/// A sweep's trials, as they are in this transaction.
+pub(in crate::store) async fn trials_of(tx: &mut Tx, sweep: Uuid) -> Result<Vec<Trial>, StoreError> {
+    let rows = sqlx::query(TRIALS).bind(sweep.to_string()).fetch_all(&mut **tx).await?;
+    rows.iter().map(trial).collect()
 }
 
 /// The trial that is meant, which has succeeded.

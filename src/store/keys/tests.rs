@@ -93,15 +93,15 @@ async fn data_sets_take_what_their_pictures_do_and_no_more_than_they_may() {
     let key = allowance(&t, Some(100), None).await;
     let new = |name: &str, bytes| crate::store::NewDataset { bytes, allowance: Some(key), ..new_dataset(name) };
     let stored = async || t.store.stored_bytes(key.key).await.unwrap();
-    let refused = t.store.insert_dataset(&new("a", 101)).await.unwrap_err();
+    let refused = t.store.insert_dataset(&new("a", 101), None).await.unwrap_err();
     assert_eq!(over(refused), OverQuota::StoredBytes { stored: 0, most: 100 });
-    let first = t.store.insert_dataset(&new("a", 100)).await.unwrap().id;
+    let first = t.store.insert_dataset(&new("a", 100), None).await.unwrap().id;
     assert_eq!(stored().await, 100);
     // Four pictures of ten bytes.
     t.store.finish_dataset(first, &ingested(4)).await.unwrap();
     assert_eq!(stored().await, 40);
-    let second = t.store.insert_dataset(&new("b", 60)).await.unwrap().id;
-    let refused = t.store.insert_dataset(&new("c", 1)).await.unwrap_err();
+    let second = t.store.insert_dataset(&new("b", 60), None).await.unwrap().id;
+    let refused = t.store.insert_dataset(&new("c", 1), None).await.unwrap_err();
     assert_eq!(over(refused), OverQuota::StoredBytes { stored: 100, most: 100 });
     let failure = Failure { code: "c".to_owned(), message: "m".to_owned() };
     // Seven pictures of ten bytes would be ten too many.
@@ -112,11 +112,11 @@ async fn data_sets_take_what_their_pictures_do_and_no_more_than_they_may() {
     t.store.delete_dataset(first).await.unwrap();
     assert_eq!(stored().await, 0);
     // Others have their own, and who has no key has no quota.
-    t.store.insert_dataset(&new("d", 100)).await.unwrap();
+    t.store.insert_dataset(&new("d", 100), None).await.unwrap();
     let other = allowance(&t, None, None).await;
     for (name, allowance) in [("e", Some(other)), ("f", None)] {
         let unbounded = crate::store::NewDataset { bytes: 1 << 40, allowance, ..new_dataset(name) };
-        let id = t.store.insert_dataset(&unbounded).await.unwrap().id;
+        let id = t.store.insert_dataset(&unbounded, None).await.unwrap().id;
         t.store.finish_dataset(id, &ingested(4)).await.unwrap();
     }
     assert_eq!((stored().await, t.store.stored_bytes(other.key).await.unwrap()), (100, 40));
@@ -137,17 +137,17 @@ async fn unfinished_jobs_and_trials_are_no_more_than_they_may() {
         allowance: Some(key),
     };
     let job = || crate::store::NewJob { allowance: Some(key), ..new_job(dataset) };
-    let refused = t.store.insert_sweep(&sweep(4)).await.unwrap_err();
+    let refused = t.store.insert_sweep(&sweep(4), None).await.unwrap_err();
     assert_eq!(over(refused), OverQuota::UnfinishedJobs { unfinished: 0, asked: 4, most: 3 });
     assert!(t.store.sweeps(None, 9).await.unwrap().items.is_empty(), "a sweep is entered whole or not at all");
-    let entered = t.store.insert_sweep(&sweep(2)).await.unwrap().id;
-    let last = t.store.insert_job(&job()).await.unwrap().id;
-    let refused = t.store.insert_job(&job()).await.unwrap_err();
+    let entered = t.store.insert_sweep(&sweep(2), None).await.unwrap().sweep.id;
+    let last = t.store.insert_job(&job(), None).await.unwrap().id;
+    let refused = t.store.insert_job(&job(), None).await.unwrap_err();
     assert_eq!(over(refused), OverQuota::UnfinishedJobs { unfinished: 3, asked: 1, most: 3 });
     queued_job(&t.store, dataset).await;
     t.store.request_cancel(last).await.unwrap();
-    t.store.insert_job(&job()).await.unwrap();
+    t.store.insert_job(&job(), None).await.unwrap();
     t.store.cancel_sweep(entered).await.unwrap();
-    t.store.insert_sweep(&sweep(2)).await.unwrap();
-    assert!(t.store.insert_job(&job()).await.is_err());
+    t.store.insert_sweep(&sweep(2), None).await.unwrap();
+    assert!(t.store.insert_job(&job(), None).await.is_err());
 }

@@ -13,7 +13,7 @@ async fn submitted(t: &Temp, trials: u64, concurrency: u32) -> (Uuid, Vec<Uuid>)
     let model = "flowers".parse().unwrap();
     let (id, webhook, allowance) = (Uuid::now_v7(), None, None);
     let new = NewSweep { id, dataset, model, concurrency, trials, webhook, allowance };
-    let id = t.store.insert_sweep(&new).await.unwrap().id;
+    let id = t.store.insert_sweep(&new, None).await.unwrap().sweep.id;
     (id, t.store.trials(id).await.unwrap().into_iter().map(|trial| trial.job.id).collect())
 }
 
@@ -115,7 +115,7 @@ async fn a_trial_is_published_once() {
     assert_eq!(t.store.reserve_version(other.id, lease).await.unwrap(), 2);
     assert_eq!(t.store.reserve_trial(sweep, Some(trials[0])).await.unwrap().version, 3);
     for _ in 0..2 {
-        t.store.publish_trial(trials[1], &published(&reserved)).await.unwrap();
+        t.store.publish_trial(trials[1], &published(&reserved), None).await.unwrap();
         let again = t.store.reserve_trial(sweep, None).await.unwrap();
         assert_eq!((again.version, again.job.published()), (1, Some(1)));
     }
@@ -165,13 +165,13 @@ async fn a_deleted_sweep_leaves_its_trials_as_jobs() {
     assert!(matches!(needed, Err(StoreError::Conflict(Conflict::DatasetInUse { jobs: 1 }))));
     succeeded(&t, 0.75, 1.0).await;
     let first = t.store.reserve_trial(sweep, Some(trials[0])).await.unwrap();
-    t.store.publish_trial(trials[0], &published(&first)).await.unwrap();
+    t.store.publish_trial(trials[0], &published(&first), None).await.unwrap();
     let second = t.store.reserve_trial(sweep, Some(trials[1])).await.unwrap();
     let mut deleted = t.store.delete_sweep(sweep).await.unwrap();
     deleted.sort();
     assert_eq!(deleted, trials);
     // The second publication was under way.
-    let late = t.store.publish_trial(trials[1], &published(&second)).await;
+    let late = t.store.publish_trial(trials[1], &published(&second), None).await;
     assert!(matches!(late, Err(StoreError::NotFound(Missing::Sweep))));
     let jobs = [t.store.job(trials[0]).await.unwrap(), t.store.job(trials[1]).await.unwrap()];
     assert_eq!(jobs.clone().map(|job| job.published()), [Some(1), None]);

@@ -11,7 +11,7 @@ const URL: &str = "https://example.com/hook";
 async fn job(t: &Temp, dataset: Uuid, webhook: Option<&str>) -> Job {
     let (model, webhook) = ("flowers".parse().unwrap(), webhook.map(str::to_owned));
     let new = NewJob { id: Uuid::now_v7(), dataset, model, recipe: Recipe::default(), webhook, allowance: None };
-    t.store.insert_job(&new).await.unwrap()
+    t.store.insert_job(&new, None).await.unwrap()
 }
 
 /// All that is due at `now`.
@@ -87,7 +87,7 @@ async fn a_sweep_is_told_with_its_last_trial() {
         let trials = (0..3).map(|seed| Recipe { seed, ..Recipe::default() }).collect();
         let (model, webhook) = ("flowers".parse().unwrap(), Some(URL.to_owned()));
         let new = NewSweep { id: Uuid::now_v7(), dataset, model, concurrency: 3, trials, webhook, allowance: None };
-        t.store.insert_sweep(&new).await.unwrap().id
+        t.store.insert_sweep(&new, None).await.unwrap().sweep.id
     };
     let done = submit().await;
     for last in [false, false, true] {

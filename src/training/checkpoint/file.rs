@@ -35,7 +35,8 @@ pub fn write(dir: &Path, name: &str, state: String, tensors: &[(String, Tensor)]
     let beside = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(dir).map_err(at(dir))?;
     let views = rows.iter().map(|row| (row.name.as_str(), row));
     safetensors::serialize_to_file(views, Some(metadata), beside.path()).map_err(|error| refused(&path, error))?;
-    beside.as_file().sync_all().map_err(at(&path))?;
+    // Opened again: the serializer renames a file of its own to this name, so `beside` holds one that is gone.
+    File::open(beside.path()).and_then(|file| file.sync_all()).map_err(at(&path))?;
     beside.persist(&path).map_err(|error| at(&path)(error.error))?;
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(at(dir))?;
     Ok(())

@@ -24,7 +24,7 @@ use std::thread;
 use std::time::Duration;
 
 pub use plan::{Demand, Planned, plan};
-pub use shelf::{ShelfError, remove_owner};
+pub use shelf::{SegmentState, ShelfError, remove_owner, segments as feature_segments, verify as verify_segment};
 
 use super::progress::Reporter;
 use super::sample::Sample;
@@ -142,8 +142,7 @@ impl<'a> FeatureStore<'a> {
 /// Bytes that features in `root` may take: what is `allowed`, and what the disk has room for.
 pub fn budget(root: &Path, allowed: u64) -> Result<u64, TrainingError> {
     std::fs::create_dir_all(root).map_err(ShelfError::at(root))?;
-    let disk = rustix::fs::statvfs(root).map_err(|error| ShelfError::at(root)(error.into()))?;
-    let free = disk.f_bavail.saturating_mul(disk.f_frsize).saturating_sub(RESERVE);
+    let free = crate::disk::free_bytes(root).map_err(ShelfError::at(root))?.saturating_sub(RESERVE);
     // What lies there already makes room when it has to.
     Ok(allowed.min(free.saturating_add(held(root)?)))
 }

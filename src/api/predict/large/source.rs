@@ -43,14 +43,14 @@ struct Part {
 
 impl Source {
     /// Takes a request's body to disk. What shows of a broken archive without reading it all is said at once.
-    pub async fn receive(kind: Kind, mut request: Request, settings: &Settings) -> Result<Self, ApiError> {
+    pub async fn receive(kind: Kind, mut request: Request, settings: &Arc<Settings>) -> Result<Self, ApiError> {
         let what = match kind {
             Kind::Archive => "the archive",
             Kind::Form => "the form",
         };
-        refuse_longer(&request, what, settings.max_upload_bytes)?;
+        refuse_longer(request.headers(), what, settings.max_upload_bytes, settings).await?;
         let path = settings.uploads_dir().join(format!("{}.part", Uuid::now_v7()));
-        let mut receiving = Receiving::begin(path, what, settings.max_upload_bytes).await?;
+        let mut receiving = Receiving::begin(path, what, settings.max_upload_bytes, settings).await?;
         if kind == Kind::Form {
             // What comes is counted as it is written.
             DefaultBodyLimit::disable().apply(&mut request);

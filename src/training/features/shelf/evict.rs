@@ -75,7 +75,7 @@ pub fn held(root: &Path) -> Result<u64, ShelfError> {
 }
 
 /// The folders in `root` that are shelves.
-fn shelves(root: &Path) -> io::Result<Vec<PathBuf>> {
+pub(super) fn shelves(root: &Path) -> io::Result<Vec<PathBuf>> {
     let mut shelves = Vec::new();
     let Some(folders) = if_there(fs::read_dir(root))? else { return Ok(shelves) };
     for folder in folders {

@@ -16,6 +16,7 @@ mod reader;
 mod segment;
 #[cfg(test)]
 mod tests;
+mod verify;
 mod writer;
 
 use std::collections::{BTreeSet, HashSet};
@@ -32,6 +33,7 @@ use segment::{Entry, SEGMENT_BYTES};
 
 pub use error::ShelfError;
 pub use evict::{evict, held, remove_owner};
+pub use verify::{SegmentState, segments, verify};
 pub use writer::Writer;
 
 /// Names a row on its shelf.

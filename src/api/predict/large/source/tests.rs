@@ -12,7 +12,7 @@ fn settings(dir: &tempfile::TempDir) -> Settings {
 
 async fn receive(kind: Kind, media_type: &str, body: Vec<u8>, settings: &Settings) -> Result<Source, ApiError> {
     let request = Request::builder().header(header::CONTENT_TYPE, media_type).body(body.into()).unwrap();
-    Source::receive(kind, request, settings).await
+    Source::receive(kind, request, &Arc::new(settings.clone())).await
 }
 
 /// Each entry's path with its content; the last is the error that ended it, if one did.

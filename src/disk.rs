@@ -1,0 +1,67 @@
+//! What a file system's refusal means to whoever asked, and how much room there is.
+
+use std::io::{self, ErrorKind};
+use std::path::Path;
+
+/// Trouble of the machine, not of what was asked for: once it is over, the same may be asked for again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    /// The disk, or a quota on it, is used up.
+    Full,
+    /// A folder of this service can't be used as it is: read-only, or another owner's.
+    Unavailable,
+}
+
+/// Which trouble of the machine an error is; `None` for any other.
+#[must_use]
+pub fn trouble(error: &io::Error) -> Option<Trouble> {
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Some(Trouble::Full),
+        ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied => Some(Trouble::Unavailable),
+        _ => None,
+    }
+}
+
+/// Whether the disk, or a quota on it, is used up.
+#[must_use]
+pub fn is_full(error: &io::Error) -> bool {
+    trouble(error) == Some(Trouble::Full)
+}
+
+/// Bytes that this process may still write to the file system that `path` is on.
+///
+/// # Errors
+/// `path` isn't there, or can't be looked at.
+pub fn free_bytes(path: &Path) -> io::Result<u64> {
+    let disk = rustix::fs::statvfs(path)?;
+    Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_systems_numbers_are_told_apart() {
+        // ENOSPC, EDQUOT, EROFS, EACCES, EPERM, ENOENT, EIO on Linux.
+        let expected = [
+            (28, Some(Trouble::Full)),
+            (122, Some(Trouble::Full)),
+            (30, Some(Trouble::Unavailable)),
+            (13, Some(Trouble::Unavailable)),
+            (1, Some(Trouble::Unavailable)),
+            (2, None),
+            (5, None),
+        ];
+        for (number, trouble) in expected {
+            assert_eq!(super::trouble(&io::Error::from_raw_os_error(number)), trouble, "{number}");
+        }
+    }
+
+    #[test]
+    fn room_is_measured_where_a_path_is() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(free_bytes(dir.path()).unwrap() > 0);
+        assert!(free_bytes(&dir.path().join("nowhere")).is_err());
+    }
+}
