@@ -176,7 +176,10 @@ impl<E: FromRequest<AppState, Rejection = ApiError>> FromRequest<AppState> for K
     type Rejection = Response;
 
     async fn from_request(request: Request, state: &AppState) -> Result<Self, Response> {
-        keyed(request, state).await.unwrap_or_else(|error| Err(error.into_response()))
+        match keyed(request, state).await {
+            Ok(keyed) => keyed,
+            Err(error) => Err(error.into_response()),
+        }
     }
 }
 

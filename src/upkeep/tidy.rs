@@ -20,9 +20,10 @@ const UNFINISHED: [&str; 3] = [".publishing-", ".importing-", ".tmp"];
 
 /// Removes what interrupted runs left, and puts aside what the database doesn't know of.
 ///
-/// 1. Data sets: folders of deleted ones go, unknown ones are put aside. 2. Trials: those of deleted sweeps go, unknown ones are
-/// put aside. 3. Models: folders of versions that are neither entered nor reserved are put aside. 4. Everywhere: files and
-/// folders that were being written, once they are an hour old, go.
+/// - Data sets: folders of deleted ones go, unknown ones are put aside.
+/// - Trials: those of deleted sweeps go, unknown ones are put aside.
+/// - Models: folders of versions that are neither entered nor reserved are put aside.
+/// - Everywhere: files and folders that were being written, once they are an hour old, go.
 ///
 /// # Errors
 /// The database's own; a folder that can't be read.
