@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Request, State};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::DatasetBody;
 use super::received::{Received, Receiving, refuse_longer};
 use crate::api::extract::{Binary, FileForm, Json, Query};
+use crate::api::parts::Form;
 use crate::api::{ApiError, AppState, Problem};
 use crate::dataset::archive;
 use crate::names::Name;
@@ -19,6 +20,10 @@ use crate::store::{Conflict, Dataset, Missing, NewDataset, StoreError};
 
 /// What is uploaded, to its sender.
 const ARCHIVE: &str = "the archive";
+/// The most fields that a form may have before its file; they are passed over.
+const MAX_OTHER_FIELDS: u32 = 100;
+/// The most bytes of those fields.
+const MAX_OTHER_BYTES: usize = 1 << 20;
 
 /// What to call the data set.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -118,23 +123,35 @@ async fn receive(state: &AppState, id: Uuid, mut request: Request) -> Result<(Re
     if media_type.trim_start().to_ascii_lowercase().starts_with("multipart/") {
         // The file itself is counted below.
         DefaultBodyLimit::disable().apply(&mut request);
-        return from_form(Multipart::from_request(request, &()).await?, &part, limit).await;
+        return from_form(Form::of(request).await?, &part, limit).await;
     }
     let mut receiving = Receiving::begin(part, ARCHIVE, limit).await?;
     receiving.write_body(request.into_body()).await?;
     Ok((receiving.end().await?, None))
 }
 
-async fn from_form(mut form: Multipart, part: &Path, limit: u64) -> Result<(Received, Option<String>), ApiError> {
-    while let Some(mut field) = form.next_field().await? {
-        let Some(file_name) = field.file_name().map(str::to_owned) else { continue };
-        let mut receiving = Receiving::begin(part.to_owned(), ARCHIVE, limit).await?;
-        while let Some(chunk) = field.chunk().await? {
-            receiving.write(&chunk).await?;
+async fn from_form(mut form: Form, part: &Path, limit: u64) -> Result<(Received, Option<String>), ApiError> {
+    let (mut fields, mut bytes) = (0, 0);
+    while let Some(mut field) = form.next().await? {
+        if let Some(file_name) = field.file_name().map(str::to_owned) {
+            let mut receiving = Receiving::begin(part.to_owned(), ARCHIVE, limit).await?;
+            while let Some(chunk) = field.chunk().await? {
+                receiving.write(&chunk).await?;
+            }
+            return Ok((receiving.end().await?, Some(file_name)));
         }
-        return Ok((receiving.end().await?, Some(file_name)));
+        fields += 1;
+        while let Some(chunk) = field.chunk().await? {
+            bytes += chunk.len();
+            if bytes > MAX_OTHER_BYTES {
+                return Err(ApiError::too_large("what the form has before its file", MAX_OTHER_BYTES as u64));
+            }
+        }
+        if fields == MAX_OTHER_FIELDS {
+            break;
+        }
     }
-    Err(ApiError::unprocessable("no_file", "the form has no file: add the archive as a file field"))
+    Err(ApiError::unprocessable("no_file", "the form has no file: add the archive as a file field, before any others"))
 }
 
 /// What shows of a broken archive without reading it all is said at once.
