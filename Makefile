@@ -11,7 +11,7 @@ CLIENTS := target/clients
 TEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo "cargo nextest run" || echo "cargo test")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build weights serve demo test bench bench-serve soak lint clean
+.PHONY: help setup build weights serve demo test bench bench-serve soak contract lint deps clean
 
 help: ## list the targets
 	@echo "make TARGET [VARIABLE=value]"
@@ -50,6 +50,12 @@ bench-serve: weights ## time predictions over HTTP beside the engine alone; ONLY
 
 soak: weights ## kill workers and servers at random, KILLS=100 times; every job must end as if it had been left alone
 	$(PYTHON) scripts/soak.py --binary $(BIN) --weights $(abspath $(WEIGHTS)) $(if $(KILLS),--kills $(KILLS))
+
+contract: weights ## hold the API's description against the server, for SECONDS=300 (needs Pillow and schemathesis)
+	$(PYTHON) scripts/contract.py --binary $(BIN) --weights $(abspath $(WEIGHTS)) $(if $(SECONDS),--seconds $(SECONDS))
+
+deps: setup ## dependencies: none unused, licences and sources as deny.toml has them, no known advisory
+	scripts/deps.sh
 
 lint: setup ## formatting and clippy, warnings as errors
 	cargo fmt --check

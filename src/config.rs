@@ -5,6 +5,8 @@
 //! TOML file: see [`Settings::save`] and [`ENVIRONMENT`].
 
 mod fields;
+mod hosts;
+mod http;
 mod paths;
 
 use std::io::Write;
@@ -13,6 +15,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use fields::{ENVIRONMENT, Settings, SettingsArgs};
+pub use hosts::{Hosts, InvalidHosts};
 
 use crate::dataset::DatasetLimits;
 use crate::vision::picture::PictureLimits;
@@ -154,6 +157,7 @@ impl Settings {
         if self.predict_queue < self.max_predict_pictures {
             return Err(ConfigError::OutOfRange { field: "predict_queue", must: "at least max_predict_pictures" });
         }
+        http::check(self)?;
         if self.worker_nice > 19 {
             return Err(ConfigError::OutOfRange { field: "worker_nice", must: "from 0 to 19" });
         }

@@ -32,6 +32,9 @@ struct Health {
 pub(super) struct Readiness {
     /// Whether all of the below that a request needs works.
     pub(super) ready: bool,
+    /// Why it isn't: `stopping`, `database` or `predictor`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
     /// Whether the database answers.
     database: bool,
     /// Whether the engine that classifies pictures runs.
@@ -71,7 +74,8 @@ pub(super) async fn readiness(state: &AppState) -> Readiness {
         }
     };
     let predictor = state.predictor.is_ready();
-    let ready = database && predictor && !state.stopping.is_cancelled();
+    let reasons = [("stopping", state.leaving.is_cancelled()), ("database", !database), ("predictor", !predictor)];
+    let reason = reasons.into_iter().find_map(|(reason, holds)| holds.then_some(reason));
     let storage = storage::status(state).await;
-    Readiness { ready, database, predictor, workers: state.workers.status(), storage }
+    Readiness { ready: reason.is_none(), reason, database, predictor, workers: state.workers.status(), storage }
 }

@@ -93,6 +93,7 @@ fn describe() {
     Collector::default().describe();
     describe_counter!("topgraft_http_requests_total", "HTTP requests");
     describe_histogram!("topgraft_http_request_seconds", Unit::Seconds, "Time to the head of the answer");
+    describe_gauge!("topgraft_http_connections", "Open connections");
     describe_counter!("topgraft_pictures_total", "Pictures to classify, by model and by what became of them");
     describe_histogram!("topgraft_picture_seconds", Unit::Seconds, "From admission to answer");
     describe_histogram!("topgraft_decode_seconds", Unit::Seconds, "Decoding and rendering a picture");

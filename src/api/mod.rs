@@ -6,12 +6,17 @@ mod datasets;
 mod download;
 mod error;
 mod extract;
+mod guard;
+mod headers;
 mod health;
 mod idempotency;
 mod jobs;
+mod listen;
 mod metrics;
 mod models;
 mod openapi;
+mod pace;
+mod parts;
 mod predict;
 mod reports;
 mod storage;
@@ -27,6 +32,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, StatusCode, Uri};
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
@@ -65,7 +71,9 @@ pub struct AppState {
     in_flight: InFlight,
     /// What the database knew of and the disk didn't when the server started.
     missing: Arc<OnceLock<Vec<String>>>,
-    /// Cancelled when the server stops: streams that would never end then do.
+    /// Cancelled when the server was asked to stop: from then on it isn't ready, and connections end after an answer.
+    leaving: CancellationToken,
+    /// Cancelled when it takes no more connections: streams that would never end then do.
     stopping: CancellationToken,
 }
 
@@ -75,17 +83,19 @@ impl AppState {
     pub fn new(settings: Arc<Settings>, store: Store, predictor: Predictor, workers: WorkerHealth) -> Self {
         let ingestor = Ingestor::new(settings.clone(), store.clone());
         let (rates, in_flight, missing) = (Rates::default(), InFlight::default(), Arc::default());
-        Self { settings, store, predictor, workers, ingestor, rates, in_flight, missing, stopping: CancellationToken::new() }
+        let (leaving, stopping) = (CancellationToken::new(), CancellationToken::new());
+        Self { settings, store, predictor, workers, ingestor, rates, in_flight, missing, leaving, stopping }
     }
 }
 
-/// Serves until `shutdown` is over, then lets requests in flight finish, for as long as the settings allow.
+/// Serves until `shutdown` is over. Then it says at once that it isn't ready, takes connections for as long as the settings let
+/// others notice, and lets requests in flight finish, for as long as the settings allow.
 ///
 /// At the start, data sets whose ingestion was interrupted are taken up again, what an earlier run left is removed or put aside,
 /// and what is missing is told to the log and `/readyz`.
 ///
 /// # Errors
-/// The listener's; a database or folder that can't be used at the start.
+/// A database or folder that can't be used at the start.
 pub async fn serve(
     listener: TcpListener,
     state: AppState,
@@ -95,24 +105,23 @@ pub async fn serve(
     upkeep::tidy(&state.settings, &state.store).await?;
     // Set once: a state is served once.
     let _ = state.missing.set(upkeep::missing(&state.settings, &state.store).await?);
-    let stopping = state.stopping.clone();
+    let (leaving, stopping) = (state.leaving.clone(), state.stopping.clone());
+    let lame_duck = Duration::from_millis(state.settings.lame_duck_ms);
     let drain = Duration::from_secs(u64::from(state.settings.drain_seconds));
     let ingestor = state.ingestor.clone();
-    let signal = {
-        let stopping = stopping.clone();
-        async move {
-            shutdown.await;
-            stopping.cancel();
-        }
+    let asked = async move {
+        shutdown.await;
+        leaving.cancel();
+        tokio::time::sleep(lame_duck).await;
     };
     let upkeep = tokio::spawn(metrics::upkeep());
-    let server = axum::serve(listener, router(state)).with_graceful_shutdown(signal);
-    tokio::select! {
-        served = server => served?,
-        () = async { stopping.cancelled().await; tokio::time::sleep(drain).await } => {
-            tracing::warn!(seconds = drain.as_secs(), "requests were still in flight and are cut off");
-        }
+    let bounds = listen::Bounds::of(&state.settings);
+    let mut connections = listen::accept(listener, router(state), bounds, asked).await;
+    stopping.cancel();
+    if tokio::time::timeout(drain, connections.ended()).await.is_err() {
+        tracing::warn!(seconds = drain.as_secs(), "requests were still in flight and are cut off");
     }
+    drop(connections);
     upkeep.abort();
     ingestor.stop().await;
     Ok(())
@@ -158,10 +167,13 @@ fn router(state: AppState) -> Router {
         .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(max_request))
         .layer(CatchPanicLayer::custom(|panic: Box<dyn std::any::Any + Send>| panicked(&*panic)))
+        .layer(from_fn_with_state(pace::Pace::of(&state.settings), pace::keep))
         // Outside of what catches panics, so that a change that ends in one is noted.
-        .layer(axum::middleware::from_fn_with_state(state.clone(), access::guard))
-        .layer(axum::middleware::from_fn(metrics::count))
-        .layer(axum::middleware::from_fn(trace::trace))
+        .layer(from_fn_with_state(state.clone(), access::guard))
+        .layer(from_fn_with_state(state.clone(), guard::check))
+        .layer(from_fn_with_state(state.clone(), headers::add))
+        .layer(from_fn(metrics::count))
+        .layer(from_fn(trace::trace))
         .with_state(state)
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::LogFormat;
+use super::{Hosts, LogFormat};
 use crate::access::Auth;
 use crate::vision::device::DeviceChoice;
 use crate::webhooks::SigningSecret;
@@ -65,6 +65,20 @@ settings! {
         /// Whether the API asks for keys: auto (unless it listens on a loopback address), required or off. `topgraft keys` makes
         /// them.
         auth: Auth = Auth::Auto, "TOPGRAFT_AUTH";
+        /// Host names that requests may be for, with commas between them, as in the header `Host`. On a loopback address those of
+        /// the machine itself are taken too; on other addresses every host is, unless some are given here.
+        allowed_hosts: Hosts = Hosts::default(), "TOPGRAFT_ALLOWED_HOSTS";
+        /// Connections that may be open at once; others wait to be accepted.
+        max_connections: u32 = 512, "TOPGRAFT_MAX_CONNECTIONS";
+        /// Seconds in which a request's head must have come whole, and after which an idle connection is closed. Longer than a
+        /// proxy keeps its own idle connections, so that it never sends a request into one that is closing.
+        header_seconds: u32 = 75, "TOPGRAFT_HEADER_SECONDS";
+        /// Seconds that may pass without any of a request's body coming; then the answer is 408.
+        body_idle_seconds: u32 = 30, "TOPGRAFT_BODY_IDLE_SECONDS";
+        /// Bytes a second that a request's body must come at on average, once it was waited for 30 seconds; 0 for no such limit.
+        min_body_bytes_per_second: u64 = 1024, "TOPGRAFT_MIN_BODY_BYTES_PER_SECOND";
+        /// Seconds that a client may take none of its answer; then the connection is closed.
+        answer_idle_seconds: u32 = 300, "TOPGRAFT_ANSWER_IDLE_SECONDS";
         /// Folder of the database, data sets, models, caches and, unless given elsewhere, the backbone's weights.
         data_dir: PathBuf = PathBuf::from("data"), "TOPGRAFT_DATA_DIR";
         /// Worker processes that `serve` keeps running; 0 for none.
@@ -122,6 +136,12 @@ settings! {
         max_attempts: u32 = 5, "TOPGRAFT_MAX_ATTEMPTS";
         /// Seconds that requests in flight are given when the server stops.
         drain_seconds: u32 = 20, "TOPGRAFT_DRAIN_SECONDS";
+        /// Milliseconds for which the server goes on taking connections once it was asked to stop, while `/readyz` already says
+        /// that it isn't ready: as long as a proxy takes to notice.
+        lame_duck_ms: u64 = 0, "TOPGRAFT_LAME_DUCK_MS";
+        /// Seconds that a worker is given to end when the server stops; then it is killed, and its job goes on after its last
+        /// epoch all the same.
+        stop_seconds: u32 = 20, "TOPGRAFT_STOP_SECONDS";
         /// How log lines look.
         log_format: LogFormat = LogFormat::Text, "TOPGRAFT_LOG_FORMAT";
         /// Whether webhooks may lead to private addresses and be plain http; for receivers in a network of your own.

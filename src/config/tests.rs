@@ -54,7 +54,13 @@ fn the_environment_comes_between_file_and_flags() {
 fn a_worker_reads_its_parents_settings_unchanged() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("run/settings.toml");
-    let settings = Settings { threads: Some(3), log_format: LogFormat::Json, max_batch: 1, ..Settings::default() };
+    let settings = Settings {
+        threads: Some(3),
+        log_format: LogFormat::Json,
+        max_batch: 1,
+        allowed_hosts: "flowers.example, [::1]".parse().unwrap(),
+        ..Settings::default()
+    };
     settings.save(&path).unwrap();
     settings.save(&path).unwrap();
     assert_eq!(resolve(&["--config", path.to_str().unwrap()]).unwrap(), settings);
@@ -72,6 +78,10 @@ fn mistakes_are_named() {
         (["--threads", "0"], "threads must be at least 1"),
         (["--predict-queue", "1"], "predict_queue must be at least max_predict_pictures"),
         (["--lease-seconds", "1"], "lease_seconds must be from 5 to 3600"),
+        (["--max-connections", "0"], "max_connections must be at least 1"),
+        (["--body-idle-seconds", "0"], "body_idle_seconds must be from 1 to 86400"),
+        (["--stop-seconds", "86401"], "stop_seconds must be from 1 to 86400"),
+        (["--lame-duck-ms", "86400001"], "lame_duck_ms must be at most 86400000"),
     ] {
         assert_eq!(resolve(&flags).unwrap_err().to_string(), message);
     }

@@ -26,8 +26,6 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 const SOUND: Duration = Duration::from_secs(60);
 /// How often leases that ran out, and checkpoints that nobody needs, are looked for.
 const EXPIRY_CHECK: Duration = Duration::from_secs(5);
-/// How long a worker may take to end when asked to; then it is killed.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What a supervisor needs.
 #[derive(Debug, Clone)]
@@ -98,7 +96,7 @@ impl Supervisor {
                         ended = child.wait() => describe(ended),
                         _ = shutdown.changed() => {
                             drop(pipe);
-                            end(&mut child).await;
+                            self.end(&mut child).await;
                             self.health.stopped();
                             self.release(&name, "the server was stopped").await;
                             return;
@@ -131,6 +129,17 @@ impl Supervisor {
         command.stdin(Stdio::piped()).stdout(Stdio::null()).kill_on_drop(true).spawn()
     }
 
+    /// Waits for a worker whose pipe is closed to end, which it does after the batch at hand, and kills it if it doesn't.
+    async fn end(&self, child: &mut Child) {
+        let patience = Duration::from_secs(u64::from(self.settings.stop_seconds));
+        if tokio::time::timeout(patience, child.wait()).await.is_err() {
+            tracing::warn!(seconds = patience.as_secs(), "a worker didn't end in time and is killed");
+            if let Err(error) = child.kill().await {
+                tracing::error!(%error, "a worker couldn't be killed");
+            }
+        }
+    }
+
     /// Gives back what the worker was at; a lease would also run out by itself, later.
     async fn release(&self, name: &str, reason: &str) {
         match self.store.release_worker(name, reason, self.settings.max_attempts).await {
@@ -138,16 +147,6 @@ impl Supervisor {
                 settled.iter().for_each(|(job, state)| tracing::warn!(%job, ?state, reason, "a job lost its worker"))
             }
             Err(error) => tracing::error!(worker = name, %error, "a lost worker's jobs wait for their lease to run out"),
-        }
-    }
-}
-
-/// Waits for a worker whose pipe is closed to end, and kills it if it doesn't.
-async fn end(child: &mut Child) {
-    if tokio::time::timeout(PATIENCE, child.wait()).await.is_err() {
-        tracing::warn!("a worker didn't end in time and is killed");
-        if let Err(error) = child.kill().await {
-            tracing::error!(%error, "a worker couldn't be killed");
         }
     }
 }

@@ -32,7 +32,7 @@ fn weights(server: &Server, model: &str) -> String {
 }
 
 /// Each epoch's phase and number, in order, and all that it came to but how long it took.
-fn epochs(server: &Server, id: &str) -> Vec<Value> {
+pub fn epochs(server: &Server, id: &str) -> Vec<Value> {
     let epochs = server.get(&format!("/v1/jobs/{id}/epochs")).expect(200);
     let mut epochs = epochs.as_array().or_else(|| epochs["items"].as_array()).unwrap().clone();
     epochs.iter_mut().for_each(|epoch| drop(epoch.as_object_mut().unwrap().remove("seconds")));

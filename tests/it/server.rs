@@ -80,9 +80,24 @@ impl Server {
         log_of(&self.path)
     }
 
+    /// Its address without the scheme.
+    pub fn host(&self) -> &str {
+        self.address.strip_prefix("http://").unwrap()
+    }
+
     /// Asks the server to stop and waits; its exit code.
     pub fn stop(&mut self) -> Option<i32> {
+        self.terminate();
+        self.ended()
+    }
+
+    /// Asks the server to stop.
+    pub fn terminate(&self) {
         signal(self.child.id(), "TERM");
+    }
+
+    /// Waits for its end; the exit code.
+    pub fn ended(&mut self) -> Option<i32> {
         self.child.wait().unwrap().code()
     }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Request, State};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::Response;
 use serde::Deserialize;
@@ -15,6 +15,7 @@ use super::received::{Received, Receiving, refuse_longer};
 use crate::api::access::{Caller, Room};
 use crate::api::extract::{Binary, FileForm, Query, passed_over};
 use crate::api::idempotency::{Asked, IdempotencyHeader, Promise, Turn, address, answered, created};
+use crate::api::parts::Form;
 use crate::api::{ApiError, AppState, Problem};
 use crate::config::Settings;
 use crate::dataset::archive;
@@ -23,6 +24,10 @@ use crate::store::{Allowance, Answer, Conflict, Dataset, Missing, NewDataset, St
 
 /// What is uploaded, to its sender.
 const ARCHIVE: &str = "the archive";
+/// The most fields that a form may have before its file; they are passed over.
+const MAX_OTHER_FIELDS: u32 = 100;
+/// The most bytes of those fields.
+const MAX_OTHER_BYTES: usize = 1 << 20;
 
 /// What to call the data set.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -146,7 +151,7 @@ async fn receive(state: &AppState, id: Uuid, mut request: Request, limit: u64) -
     if media_type.trim_start().to_ascii_lowercase().starts_with("multipart/") {
         // The file itself is counted below.
         DefaultBodyLimit::disable().apply(&mut request);
-        return from_form(Multipart::from_request(request, &()).await?, &part, limit, &state.settings).await;
+        return from_form(Form::of(request).await?, &part, limit, &state.settings).await;
     }
     let mut receiving = Receiving::begin(part, ARCHIVE, limit, &state.settings).await?;
     receiving.write_body(request.into_body()).await?;
@@ -154,20 +159,32 @@ async fn receive(state: &AppState, id: Uuid, mut request: Request, limit: u64) -
 }
 
 async fn from_form(
-    mut form: Multipart,
+    mut form: Form,
     part: &Path,
     limit: u64,
     settings: &Arc<Settings>,
 ) -> Result<(Received, Option<String>), ApiError> {
-    while let Some(mut field) = form.next_field().await? {
-        let Some(file_name) = field.file_name().map(str::to_owned) else { continue };
-        let mut receiving = Receiving::begin(part.to_owned(), ARCHIVE, limit, settings).await?;
-        while let Some(chunk) = field.chunk().await? {
-            receiving.write(&chunk).await?;
+    let (mut fields, mut bytes) = (0, 0);
+    while let Some(mut field) = form.next().await? {
+        if let Some(file_name) = field.file_name().map(str::to_owned) {
+            let mut receiving = Receiving::begin(part.to_owned(), ARCHIVE, limit, settings).await?;
+            while let Some(chunk) = field.chunk().await? {
+                receiving.write(&chunk).await?;
+            }
+            return Ok((receiving.end().await?, Some(file_name)));
         }
-        return Ok((receiving.end().await?, Some(file_name)));
+        fields += 1;
+        while let Some(chunk) = field.chunk().await? {
+            bytes += chunk.len();
+            if bytes > MAX_OTHER_BYTES {
+                return Err(ApiError::too_large("what the form has before its file", MAX_OTHER_BYTES as u64));
+            }
+        }
+        if fields == MAX_OTHER_FIELDS {
+            break;
+        }
     }
-    Err(ApiError::unprocessable("no_file", "the form has no file: add the archive as a file field"))
+    Err(ApiError::unprocessable("no_file", "the form has no file: add the archive as a file field, before any others"))
 }
 
 /// What shows of a broken archive without reading it all is said at once.

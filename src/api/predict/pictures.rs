@@ -1,6 +1,6 @@
 //! The pictures of a request, in whichever of the three ways they are sent.
 
-use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Request};
+use axum::extract::{DefaultBodyLimit, FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, header};
 use base64::prelude::BASE64_STANDARD;
 use base64::{DecodeError, Engine};
@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 
 use crate::api::ApiError;
 use crate::api::extract::Json;
+use crate::api::parts::Form;
 use crate::config::Settings;
 use crate::recipe::FieldError;
 
@@ -54,9 +55,9 @@ impl Pictures {
     }
 
     async fn from_form(request: Request, most: usize) -> Result<Self, ApiError> {
-        let mut form = Multipart::from_request(request, &()).await?;
+        let mut form = Form::of(request).await?;
         let mut pictures = Self { bytes: Vec::new(), fields: Vec::new() };
-        while let Some(field) = form.next_field().await? {
+        while let Some(field) = form.next().await? {
             let number = pictures.bytes.len();
             if number == most {
                 return Err(too_many(most));

@@ -33,7 +33,7 @@ async fn a_client_that_goes_away_leaves_nothing() {
     let server = start(&api).await;
     let mut client = TcpStream::connect(server.address).await.unwrap();
     let body = pictures();
-    let head = format!("POST /v1/datasets?name=a HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", body.len());
+    let head = format!("POST /v1/datasets?name=a HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n", body.len());
     client.write_all(head.as_bytes()).await.unwrap();
     client.write_all(&body[..body.len() / 2]).await.unwrap();
     let arrived = async {
@@ -61,7 +61,7 @@ async fn stopping_ends_streams_and_waits_for_no_one_forever() {
     let job = queued_job(&api.state.store, dataset).await;
     let server = start(&api).await;
     let mut client = TcpStream::connect(server.address).await.unwrap();
-    let head = format!("GET /v1/jobs/{job}/events HTTP/1.1\r\nhost: x\r\n\r\n");
+    let head = format!("GET /v1/jobs/{job}/events HTTP/1.1\r\nhost: localhost\r\n\r\n");
     client.write_all(head.as_bytes()).await.unwrap();
     let mut first = [0; 15];
     client.read_exact(&mut first).await.unwrap();

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Request};
+use axum::extract::{DefaultBodyLimit, Request};
 use bytes::Bytes;
 use futures_util::Stream;
 use tokio::sync::mpsc;
@@ -16,6 +16,7 @@ use uuid::Uuid;
 use super::Kind;
 use crate::api::ApiError;
 use crate::api::datasets::received::{Received, Receiving, refuse_longer};
+use crate::api::parts::Form;
 use crate::api::predict::pictures::no_picture;
 use crate::config::Settings;
 use crate::dataset::archive::{self, Entry};
@@ -54,7 +55,7 @@ impl Source {
         if kind == Kind::Form {
             // What comes is counted as it is written.
             DefaultBodyLimit::disable().apply(&mut request);
-            let form = Multipart::from_request(request, &()).await?;
+            let form = Form::of(request).await?;
             let parts = Some(write_form(form, &mut receiving, settings).await?);
             return Ok(Self { received: receiving.end().await?, parts });
         }
@@ -138,10 +139,10 @@ impl Drop for Reading {
 }
 
 /// Writes a form's parts one after another.
-async fn write_form(mut form: Multipart, receiving: &mut Receiving, settings: &Settings) -> Result<Vec<Part>, ApiError> {
+async fn write_form(mut form: Form, receiving: &mut Receiving, settings: &Settings) -> Result<Vec<Part>, ApiError> {
     let (limit, longest) = (settings.max_entries, settings.max_path_bytes);
     let mut parts = Vec::new();
-    while let Some(mut field) = form.next_field().await? {
+    while let Some(mut field) = form.next().await? {
         if parts.len() as u64 == limit {
             return Err(DatasetError::TooManyEntries { limit }.into());
         }

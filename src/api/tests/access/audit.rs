@@ -65,7 +65,7 @@ async fn what_was_to_change_is_noted_whatever_came_of_it() {
 async fn a_client_that_goes_away_is_noted() {
     let api = Api::new().await;
     let body = Body::from_stream(futures_util::stream::pending::<Result<Vec<u8>, std::io::Error>>());
-    let request = Request::post("/v1/datasets?name=a").body(body).unwrap();
+    let request = Request::post("/v1/datasets?name=a").header("host", "localhost").body(body).unwrap();
     let mut answered = Box::pin(router(api.state.clone()).oneshot(request));
     assert!(futures_util::poll!(&mut answered).is_pending());
     drop(answered);
