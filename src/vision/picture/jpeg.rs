@@ -1,17 +1,22 @@
-//! What is particular to JPEG: where it ends, and that it can be decoded small.
+//! What is particular to JPEG: where it ends, how often it is gone through, and that it can be decoded small.
 
 use std::num::NonZeroU32;
 
 use image::RgbImage;
 use jpeg_decoder::{Decoder, PixelFormat};
 
-/// Whether a JPEG's marker stream reaches its end-of-image marker. What follows that marker (a phone's trailer, a second
-/// picture) is nobody's business; a thumbnail's own end, inside a metadata segment, doesn't count.
-pub fn is_whole(bytes: &[u8]) -> bool {
+/// The most scans that are read; progressive JPEGs have about ten. Each makes a decoder go through the whole picture again, and
+/// takes a dozen bytes.
+pub const MAX_SCANS: usize = 100;
+
+/// How many scans a JPEG has up to its end-of-image marker; `None` when its marker stream doesn't reach one. What follows that
+/// marker (a phone's trailer, a second picture) is nobody's business; a thumbnail's own end, inside a metadata segment, doesn't
+/// count.
+pub fn scans(bytes: &[u8]) -> Option<usize> {
     const END_OF_IMAGE: u8 = 0xd9;
     const START_OF_SCAN: u8 = 0xda;
     let mut at = 2; // past the start-of-image marker
-    let mut in_scan = false;
+    let mut scans = 0;
     while let Some(&byte) = bytes.get(at) {
         at += 1;
         if byte != 0xff {
@@ -22,22 +27,22 @@ pub fn is_whole(bytes: &[u8]) -> bool {
         while bytes.get(at) == Some(&0xff) {
             at += 1;
         }
-        let Some(&marker) = bytes.get(at) else { return false };
+        let marker = *bytes.get(at)?;
         at += 1;
         match marker {
-            END_OF_IMAGE => return true,
+            END_OF_IMAGE => return Some(scans),
             // A stuffed zero, a restart marker and a temporary marker have no length.
             0x00 | 0x01 | 0xd0..=0xd8 => {}
             // In a scan, what isn't a real segment's marker is damage that the decoder judges.
-            0x02..=0xbf if in_scan => {}
+            0x02..=0xbf if scans > 0 => {}
             _ => {
-                let Some(&[high, low]) = bytes.get(at..at + 2) else { return false };
+                let &[high, low] = bytes.get(at..at + 2)? else { return None };
                 at += usize::from(u16::from_be_bytes([high, low]));
-                in_scan |= marker == START_OF_SCAN;
+                scans += usize::from(marker == START_OF_SCAN);
             }
         }
     }
-    false
+    None
 }
 
 /// The picture at 1/2, 1/4 or 1/8 of its size, the smallest whose shorter side still has `enough` pixels: each block of 8 × 8
