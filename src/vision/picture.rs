@@ -184,6 +184,9 @@ fn decode_as(
     enough: Option<NonZeroU32>,
 ) -> Result<RgbImage, PictureError> {
     let explain = |error| explain(format, error);
+    if format == PictureFormat::Jpeg {
+        jpeg::check(bytes)?;
+    }
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format.for_decoder());
     // Opening reads headers only; the picture's own limit is set once its size is known.
     reader.limits(decoder_limits(0));
@@ -200,9 +203,6 @@ fn decode_as(
     if matches!(decoder.color_type(), ColorType::Rgb32F | ColorType::Rgba32F) {
         // Nothing says which value is white, so any scaling to 8 bits would be a guess.
         return Err(PictureError::Unsupported { format, detail: "it holds floating-point samples".into() });
-    }
-    if format == PictureFormat::Jpeg {
-        check_jpeg(bytes)?;
     }
     decoder.set_limits(decoder_limits(pixels)).map_err(explain)?;
     // Broken metadata doesn't make the pixels any worse.
@@ -221,19 +221,6 @@ fn decode_as(
     let mut upright = DynamicImage::ImageRgb8(rgb);
     upright.apply_orientation(orientation);
     Ok(upright.into_rgb8())
-}
-
-fn check_jpeg(bytes: &[u8]) -> Result<(), PictureError> {
-    let format = PictureFormat::Jpeg;
-    match jpeg::scans(bytes) {
-        // The decoder fills what is missing with grey; a half-grey picture must not teach anything.
-        None => Err(PictureError::CutShort { format }),
-        Some(scans) if scans > jpeg::MAX_SCANS => {
-            let detail = format!("it has {scans} scans, and at most {} are read", jpeg::MAX_SCANS);
-            Err(PictureError::Unsupported { format, detail })
-        }
-        Some(_) => Ok(()),
-    }
 }
 
 fn decoder_limits(pixels: u64) -> Limits {
