@@ -11,7 +11,7 @@ CLIENTS := target/clients
 TEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo "cargo nextest run" || echo "cargo test")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build weights serve demo test bench bench-serve soak lint clean
+.PHONY: help setup build weights serve demo test bench bench-serve soak fuzz lint clean
 
 help: ## list the targets
 	@echo "make TARGET [VARIABLE=value]"
@@ -50,6 +50,13 @@ bench-serve: weights ## time predictions over HTTP beside the engine alone; ONLY
 
 soak: weights ## kill workers and servers at random, KILLS=100 times; every job must end as if it had been left alone
 	$(PYTHON) scripts/soak.py --binary $(BIN) --weights $(abspath $(WEIGHTS)) $(if $(KILLS),--kills $(KILLS))
+
+fuzz: setup ## send mutated bytes to each reader of foreign files; TARGET=archive, picture, weights or recipe for one, SECONDS=60 each
+	@for target in $(or $(TARGET),archive picture weights recipe); do \
+		TOPGRAFT_FUZZ_SEEDS=$(CURDIR)/fuzz/corpus/$$target LD_LIBRARY_PATH=$(CURDIR)/.libtorch/lib \
+			cargo +nightly fuzz run --sanitizer none $$target -- \
+			-max_total_time=$(or $(SECONDS),60) -rss_limit_mb=2048 -timeout=20 || exit 1; \
+	done
 
 lint: setup ## formatting and clippy, warnings as errors
 	cargo fmt --check

@@ -10,9 +10,9 @@ use super::{LONGEST, cases};
 
 const PATHS: [&str; 5] = ["a/daisy/1.png", "a/daisy/2.png", "tulip/1.png", "__MACOSX/._1.png", "../x/1.png"];
 
-fn files() -> impl Iterator<Item = (&'static str, Vec<u8>)> {
+fn files() -> impl Iterator<Item = (String, Vec<u8>)> {
     let picture = encoded(&small(), image::ImageFormat::Png);
-    PATHS.into_iter().map(move |path| (path, picture.clone()))
+    PATHS.into_iter().map(move |path| (path.to_owned(), picture.clone()))
 }
 
 fn zip(options: SimpleFileOptions) -> Vec<u8> {
@@ -29,8 +29,8 @@ fn zip(options: SimpleFileOptions) -> Vec<u8> {
 
 fn tar(mut header: tar::Header, long: usize) -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
-    let long = format!("{}/daisy/1.png", "x".repeat(long));
-    for (path, bytes) in files().filter(|(path, _)| !path.starts_with("..")).chain([(long.as_str(), b"text".to_vec())]) {
+    let long = (format!("{}/daisy/1.png", "x".repeat(long)), b"text".to_vec());
+    for (path, bytes) in files().filter(|(path, _)| !path.starts_with("..")).chain([long]) {
         header.set_size(bytes.len() as u64);
         header.set_mode(0o644);
         builder.append_data(&mut header, path, bytes.as_slice()).expect("a Vec takes anything");
