@@ -6,6 +6,7 @@ mod backbone;
 mod cli;
 mod datasets;
 mod download;
+mod hostile;
 mod jobs;
 mod large;
 mod models;

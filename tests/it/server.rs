@@ -80,6 +80,11 @@ impl Server {
         log_of(&self.path)
     }
 
+    /// Its process id.
+    pub fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Asks the server to stop and waits; its exit code.
     pub fn stop(&mut self) -> Option<i32> {
         signal(self.child.id(), "TERM");
