@@ -11,7 +11,7 @@ CLIENTS := target/clients
 TEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo "cargo nextest run" || echo "cargo test")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build weights serve demo test bench bench-serve soak contract lint deps clean
+.PHONY: help setup build weights serve demo test bench bench-serve soak contract fuzz lint deps clean
 
 help: ## list the targets
 	@echo "make TARGET [VARIABLE=value]"
@@ -56,6 +56,13 @@ contract: weights ## hold the API's description against the server, for SECONDS=
 
 deps: setup ## dependencies: none unused, licences and sources as deny.toml has them, no known advisory
 	scripts/deps.sh
+
+fuzz: setup ## send mutated bytes to each reader of foreign files; TARGET=archive, picture, weights or recipe for one, SECONDS=60 each
+	@for target in $(or $(TARGET),archive picture weights recipe); do \
+		TOPGRAFT_FUZZ_SEEDS=$(CURDIR)/fuzz/corpus/$$target LD_LIBRARY_PATH=$(CURDIR)/.libtorch/lib \
+			cargo +nightly fuzz run --sanitizer none $$target -- \
+			-max_total_time=$(or $(SECONDS),60) -rss_limit_mb=2048 -timeout=20 || exit 1; \
+	done
 
 lint: setup ## formatting and clippy, warnings as errors
 	cargo fmt --check

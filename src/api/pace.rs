@@ -52,7 +52,8 @@ impl Pace {
     }
 }
 
-/// Keeps requests to the pace. A handler sees a body that breaks off; what it makes of that is replaced by the reason.
+/// Keeps requests to the pace. A handler sees a body that breaks off, which it answers with 400: that is replaced by the reason.
+/// What it refused for another reason stays, though it may have read on for the client's sake.
 pub(super) async fn keep(State(pace): State<Pace>, request: Request, next: Next) -> Response {
     if request.body().is_end_stream() {
         return next.run(request).await;
@@ -60,7 +61,7 @@ pub(super) async fn keep(State(pace): State<Pace>, request: Request, next: Next)
     let slow = Arc::new(AtomicBool::new(false));
     let request = request.map(|body| Body::new(Paced::new(body, pace, Arc::clone(&slow))));
     let response = next.run(request).await;
-    if slow.load(Ordering::Relaxed) && !response.status().is_success() {
+    if slow.load(Ordering::Relaxed) && response.status() == StatusCode::BAD_REQUEST {
         let detail = format!(
             "the request's body came too slowly: no byte for {} s, or less than {} bytes a second on average; send it again on \
              a faster line, or in smaller parts",

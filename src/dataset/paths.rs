@@ -70,10 +70,15 @@ fn class_name(folder: &str) -> Result<String, String> {
     if chars == 0 || chars > MAX_CLASS_CHARS {
         return Err(format!("its folder's name, which is its class, has {chars} characters: use 1 to {MAX_CLASS_CHARS}"));
     }
-    if name.chars().any(char::is_control) {
+    if name.chars().any(|c| c.is_control() || turns_text(c)) {
         return Err("there is a control character in its folder's name, which is its class: rename the folder".into());
     }
     Ok(name.to_owned())
+}
+
+/// Overrides, embeddings and isolates of the direction of writing (UAX #9): with them a name reads as another.
+fn turns_text(c: char) -> bool {
+    matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// `C:` and the like, from archives made on Windows.
@@ -134,7 +139,9 @@ mod tests {
         assert!(reason("  /1.jpg").contains("0 characters"));
         assert!(reason(&format!("{}/1.jpg", "é".repeat(101))).contains("101 characters"));
         assert_eq!(class_of(&format!("{}/1.jpg", "é".repeat(100))).chars().count(), 100);
-        assert!(reason("dai\nsy/1.jpg").contains("control character"));
+        for name in ["dai\nsy/1.jpg", "daisy\u{202e}gpj/1.jpg", "\u{2066}daisy/1.jpg"] {
+            assert!(reason(name).contains("control character"), "{name:?}");
+        }
     }
 
     #[test]

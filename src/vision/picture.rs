@@ -184,6 +184,9 @@ fn decode_as(
     enough: Option<NonZeroU32>,
 ) -> Result<RgbImage, PictureError> {
     let explain = |error| explain(format, error);
+    if format == PictureFormat::Jpeg {
+        jpeg::check(bytes)?;
+    }
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format.for_decoder());
     // Opening reads headers only; the picture's own limit is set once its size is known.
     reader.limits(decoder_limits(0));
@@ -200,10 +203,6 @@ fn decode_as(
     if matches!(decoder.color_type(), ColorType::Rgb32F | ColorType::Rgba32F) {
         // Nothing says which value is white, so any scaling to 8 bits would be a guess.
         return Err(PictureError::Unsupported { format, detail: "it holds floating-point samples".into() });
-    }
-    // The JPEG decoder fills what is missing with grey; a half-grey picture must not teach anything.
-    if format == PictureFormat::Jpeg && !jpeg::is_whole(bytes) {
-        return Err(PictureError::CutShort { format });
     }
     decoder.set_limits(decoder_limits(pixels)).map_err(explain)?;
     // Broken metadata doesn't make the pixels any worse.

@@ -8,6 +8,7 @@ mod cli;
 mod datasets;
 mod download;
 mod full_disk;
+mod hostile;
 mod hostile_http;
 mod jobs;
 mod large;

@@ -85,6 +85,11 @@ impl Server {
         self.address.strip_prefix("http://").unwrap()
     }
 
+    /// Its process id.
+    pub fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Asks the server to stop and waits; its exit code.
     pub fn stop(&mut self) -> Option<i32> {
         self.terminate();

@@ -1,7 +1,7 @@
 //! Zip archives, read by their central directory.
 
 use std::fs::File;
-use std::io::{self, BufReader};
+use std::io::{self, BufReader, Read};
 use std::path::Path;
 use std::rc::Rc;
 
@@ -17,6 +17,9 @@ use crate::dataset::DatasetError;
 /// Directory records are about a hundred bytes and each one begins with a seek, which empties the buffer.
 const DIRECTORY_BUFFER: usize = 512;
 
+/// What each entry in the directory begins with (APPNOTE.TXT 6.3.10, section 4.3.12).
+const DIRECTORY_ENTRY: [u8; 4] = *b"PK\x01\x02";
+
 /// The file-type bits of a Unix mode, and the two types that a picture's entry may have.
 const TYPE_BITS: u32 = 0o170_000;
 const NO_TYPE: u32 = 0;
@@ -25,11 +28,18 @@ const REGULAR: u32 = 0o100_000;
 pub(super) fn check(source: &Path, meter: &Meter<'_>) -> Result<(), DatasetError> {
     let mut archive = open(source, meter)?;
     let (mut files, mut encrypted) = (0u64, 0u64);
-    for entry in archive.files().map_err(broken)? {
+    let directory = archive.files().map_err(broken)?;
+    for entry in directory.by_ref() {
         meter.entry()?;
         let entry = entry.map_err(broken)?;
         files += u64::from(entry.is_file());
         encrypted += u64::from(entry.is_file() && entry.encrypted());
+    }
+    // Its end counts to 65,535, and programs that don't know better begin again at 0: what isn't counted must not be lost in silence.
+    let mut next = [0; DIRECTORY_ENTRY.len()];
+    if directory.reader_mut().read_exact(&mut next).is_ok() && next == DIRECTORY_ENTRY {
+        let detail = "its directory lists more entries than its end counts".into();
+        return Err(DatasetError::BrokenArchive { kind: ArchiveKind::Zip, detail });
     }
     if files > 0 && files == encrypted {
         return Err(DatasetError::EncryptedArchive { kind: ArchiveKind::Zip });

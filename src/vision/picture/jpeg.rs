@@ -1,17 +1,61 @@
-//! What is particular to JPEG: where it ends, and that it can be decoded small.
+//! What is particular to JPEG: what its markers say before it is decoded, and that it can be decoded small.
 
 use std::num::NonZeroU32;
 
 use image::RgbImage;
 use jpeg_decoder::{Decoder, PixelFormat};
 
-/// Whether a JPEG's marker stream reaches its end-of-image marker. What follows that marker (a phone's trailer, a second
-/// picture) is nobody's business; a thumbnail's own end, inside a metadata segment, doesn't count.
-pub fn is_whole(bytes: &[u8]) -> bool {
+use super::{PictureError, PictureFormat};
+
+/// The most scans that are read; progressive JPEGs have about ten. Each makes a decoder go through the whole picture again, and
+/// takes a dozen bytes.
+const MAX_SCANS: usize = 100;
+
+/// Start-of-frame markers of the processes that are read: baseline, extended, progressive (ITU-T T.81, table B.1).
+const READ: std::ops::RangeInclusive<u8> = 0xc0..=0xc2;
+
+/// What a JPEG's markers say of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Outline {
+    scans: usize,
+    /// The first one's.
+    frame: Option<Frame>,
+}
+
+/// What a start of frame says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Frame {
+    marker: u8,
+    /// Bits of a sample.
+    precision: u8,
+    components: u8,
+}
+
+/// Refuses what the decoder fills up, takes for something else, or is busy with for hours.
+///
+/// # Errors
+/// [`PictureError::CutShort`] and [`PictureError::Unsupported`].
+pub fn check(bytes: &[u8]) -> Result<(), PictureError> {
+    let format = PictureFormat::Jpeg;
+    // The decoder fills what is missing with grey; a half-grey picture must not teach anything.
+    let Outline { scans, frame } = outline(bytes).ok_or(PictureError::CutShort { format })?;
+    let detail = match frame {
+        Some(Frame { marker, .. }) if !READ.contains(&marker) => "of JPEGs, baseline and progressive ones are read".to_owned(),
+        Some(Frame { precision, .. }) if precision != 8 => format!("it has {precision} bits a sample"),
+        Some(Frame { components, .. }) if !matches!(components, 1 | 3 | 4) => format!("it has {components} components"),
+        _ if scans > MAX_SCANS => format!("it has {scans} scans, and at most {MAX_SCANS} are read"),
+        _ => return Ok(()),
+    };
+    Err(PictureError::Unsupported { format, detail })
+}
+
+/// What the markers say up to the end of image; `None` when they don't reach one. What follows that marker (a phone's trailer, a
+/// second picture) is nobody's business; a thumbnail's own end, inside a metadata segment, doesn't count.
+fn outline(bytes: &[u8]) -> Option<Outline> {
     const END_OF_IMAGE: u8 = 0xd9;
     const START_OF_SCAN: u8 = 0xda;
+    let mut outline = Outline::default();
     let mut at = 2; // past the start-of-image marker
-    let mut in_scan = false;
     while let Some(&byte) = bytes.get(at) {
         at += 1;
         if byte != 0xff {
@@ -22,22 +66,32 @@ pub fn is_whole(bytes: &[u8]) -> bool {
         while bytes.get(at) == Some(&0xff) {
             at += 1;
         }
-        let Some(&marker) = bytes.get(at) else { return false };
+        let marker = *bytes.get(at)?;
         at += 1;
         match marker {
-            END_OF_IMAGE => return true,
+            END_OF_IMAGE => return Some(outline),
             // A stuffed zero, a restart marker and a temporary marker have no length.
             0x00 | 0x01 | 0xd0..=0xd8 => {}
             // In a scan, what isn't a real segment's marker is damage that the decoder judges.
-            0x02..=0xbf if in_scan => {}
+            0x02..=0xbf if outline.scans > 0 => {}
             _ => {
-                let Some(&[high, low]) = bytes.get(at..at + 2) else { return false };
+                let segment = bytes.get(at..)?;
+                let &[high, low] = segment.first_chunk()?;
                 at += usize::from(u16::from_be_bytes([high, low]));
-                in_scan |= marker == START_OF_SCAN;
+                outline.scans += usize::from(marker == START_OF_SCAN);
+                outline.frame = outline.frame.or_else(|| frame(marker, segment));
             }
         }
     }
-    false
+    None
+}
+
+/// What `segment` says, if its marker is a start of frame's: all of 0xc0 to 0xcf but those of tables and of an extension.
+fn frame(marker: u8, segment: &[u8]) -> Option<Frame> {
+    // Its length, the precision, height and width, then the number of components.
+    let &[_, _, precision, _, _, _, _, components] = segment.first_chunk()?;
+    let is_frame = matches!(marker, 0xc0..=0xcf) && !matches!(marker, 0xc4 | 0xc8 | 0xcc);
+    is_frame.then_some(Frame { marker, precision, components })
 }
 
 /// The picture at 1/2, 1/4 or 1/8 of its size, the smallest whose shorter side still has `enough` pixels: each block of 8 × 8
@@ -61,4 +115,32 @@ pub fn reduced(bytes: &[u8], enough: NonZeroU32, max_bytes: usize) -> Option<Rgb
     let pixels = decoder.decode().ok()?;
     let rgb = if grey { pixels.iter().flat_map(|&grey| [grey; 3]).collect() } else { pixels };
     RgbImage::from_raw(size.0.into(), size.1.into(), rgb)
+}
+
+#[cfg(test)]
+mod tests {
+    use image::ImageFormat;
+
+    use super::*;
+    use crate::vision::picture::tests::{encoded, gradient};
+
+    #[test]
+    fn what_is_not_read_is_refused_with_its_reason() {
+        let jpeg = encoded(&gradient(16, 16), ImageFormat::Jpeg);
+        assert_eq!(check(&jpeg), Ok(()));
+        let position = |marker: u8| jpeg.windows(2).position(|pair| pair == [0xff, marker]).unwrap();
+        let (frame, scan) = (position(0xc0), position(0xda));
+        for (at, value, reason) in
+            [(frame + 1, 0xc9, "baseline and progressive"), (frame + 4, 12, "12 bits"), (frame + 9, 2, "2 components")]
+        {
+            let mut changed = jpeg.clone();
+            changed[at] = value;
+            assert!(check(&changed).unwrap_err().to_string().contains(reason), "{reason}");
+        }
+        let end = jpeg.len() - 2;
+        let scans = |count: usize| [&jpeg[..end], &jpeg[scan..end].repeat(count), &jpeg[end..]].concat();
+        assert_eq!(check(&scans(MAX_SCANS - 1)), Ok(()));
+        assert!(check(&scans(MAX_SCANS)).unwrap_err().to_string().contains("101 scans"));
+        assert_eq!(check(&jpeg[..end]), Err(PictureError::CutShort { format: PictureFormat::Jpeg }));
+    }
 }

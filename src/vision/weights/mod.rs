@@ -148,6 +148,15 @@ impl BodyWeights {
     }
 }
 
+/// The convolutions of `specs`, in that order, from a file of any format; [`BodyWeights::load`] is this for VGG16's own, and
+/// checks the hash that the file may record.
+///
+/// # Errors
+/// As [`BodyWeights::load`].
+pub fn load_convs(path: &Path, specs: &[ConvSpec]) -> Result<Vec<ConvWeights>, WeightsError> {
+    Ok(detect::read(path, specs)?.layers)
+}
+
 /// What an import did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Imported {
