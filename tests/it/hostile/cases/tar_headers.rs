@@ -74,12 +74,12 @@ fn sparse() -> Vec<Archive> {
     };
     let one = |name: &str, blocks: Vec<u8>| archive(name, tar_with(&blocks), Ready(4, vec![("9.png", "no regular file")]));
     let broken = |name: &str, blocks: Vec<u8>| archive(name, tar_with(&blocks), Failed("broken_archive"));
-    let map = b"00000000000\000000001000\0";
+    let map = b"00000000000\x0000000001000\0";
     let described = [record("GNU.sparse.major", b"1"), record("GNU.sparse.realsize", b"99999999999")].concat();
     vec![
         one("sparse", gnu(map, 0, b"00000001000\0")),
         broken("sparse-8-gib", gnu(map, 0, b"77777777777\0")),
-        broken("sparse-map-backwards", gnu(b"00000001000\000000001000\000000000000\000000001000\0", 0, b"00000002000\0")),
+        broken("sparse-map-backwards", gnu(b"00000001000\x0000000001000\x0000000000000\x0000000001000\0", 0, b"00000002000\0")),
         broken("sparse-map-garbage", gnu(b"what is it?\0what is it?\0", 0, b"00000001000\0")),
         broken("sparse-map-goes-on", gnu(map, 1, b"00000001000\0")),
         archive("sparse-by-pax", tar_with(&[pax(&described), nine()].concat()), Ready(5, vec![])),
