@@ -20,6 +20,8 @@ import zipfile
 from PIL import Image
 
 HERE = pathlib.Path(__file__).parent
+# Of the server under test; made with it.
+KEY = ""
 RECIPE = {
     "preset": "classic",
     "input_size": 160,
@@ -45,7 +47,8 @@ def pictures():
 
 def ask(url, body=None, kind="application/json"):
     data = json.dumps(body).encode() if isinstance(body, dict) else body
-    request = urllib.request.Request(url, data, {"content-type": kind} if data else {})
+    headers = {"authorization": KEY, **({"content-type": kind} if data else {})}
+    request = urllib.request.Request(url, data, headers)
     with urllib.request.urlopen(request) as answer:
         return json.load(answer)
 
@@ -86,9 +89,13 @@ def main():
     options = parser.parse_args()
     base = f"http://127.0.0.1:{options.port}"
     with tempfile.TemporaryDirectory() as data:
-        server = subprocess.Popen(
-            [options.binary, "serve", "--listen", f"127.0.0.1:{options.port}", "--data-dir", data, "--weights", options.weights]
-        )
+        folder = ["--data-dir", data]
+        make_key = [options.binary, "keys", "create", "--name", "contract", "--scope", "admin", *folder]
+        # With a key, because the description says that one is needed: without, Schemathesis is to be refused.
+        global KEY
+        KEY = "Bearer " + subprocess.run(make_key, check=True, capture_output=True, text=True).stdout.strip()
+        listen = ["--listen", f"127.0.0.1:{options.port}", "--auth", "required"]
+        server = subprocess.Popen([options.binary, "serve", *listen, *folder, "--weights", options.weights])
         try:
             known = prepared(base)
             config = pathlib.Path(data) / "schemathesis.toml"
@@ -96,6 +103,7 @@ def main():
             config.write_text(text.replace("DATASET", known["dataset"]).replace("JOB", known["job"]))
             command = [sys.executable, "-m", "schemathesis.cli", "--config-file", config, "run", f"{base}/openapi.json"]
             command += ["--checks", "all", "--max-time", options.seconds, "--seed", options.seed, "--continue-on-failure"]
+            command += ["--header", f"Authorization: {KEY}"]
             tested = subprocess.run([str(part) for part in command]).returncode
             alive = server.poll() is None and ask(f"{base}/readyz")["ready"]
         finally:

@@ -10,7 +10,7 @@ use axum::response::sse::{KeepAlive, Sse};
 use axum::response::{IntoResponse, Response, sse};
 use futures_util::Stream;
 use serde::Deserialize;
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use crate::api::extract::{Path, Query};
@@ -23,6 +23,18 @@ const POLL: Duration = Duration::from_millis(250);
 
 /// Events that are fetched at once.
 const BATCH: u32 = 500;
+
+/// An event on its way.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "only described: events are written line by line")]
+pub(super) struct JobEvent {
+    /// Its number within the job.
+    id: String,
+    /// Its kind.
+    event: String,
+    /// JSON of that kind.
+    data: String,
+}
 
 /// Where to begin.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -46,10 +58,11 @@ pub(super) struct EventsQuery {
     params(
         ("id" = Uuid, Path, description = "The job's id"),
         EventsQuery,
-        ("last-event-id" = Option<u64>, Header, description = "Begin after the event of this number"),
+        ("last-event-id" = Option<String>, Header, description = "Begin after the event of this number; if empty, with the first",
+         pattern = "^[0-9]{0,18}$"),
     ),
     responses(
-        (status = OK, body = String, content_type = "text/event-stream"),
+        (status = OK, body = JobEvent, content_type = "text/event-stream"),
         (status = NO_CONTENT, description = "The job is over and there are no more events"),
         (status = NOT_FOUND, body = Problem, content_type = "application/problem+json"),
     ),
