@@ -69,4 +69,4 @@ lint: setup ## formatting and clippy, warnings as errors
 	cargo clippy --release --locked --all-targets -- -D warnings
 
 clean: ## remove what was built, downloaded and demonstrated; data/ stays
-	rm -rf target .libtorch demo
+	rm -rf target .libtorch demo fuzz/target fuzz/corpus fuzz/artifacts

@@ -23,7 +23,7 @@ fn zip(options: SimpleFileOptions) -> Vec<u8> {
         writer.write_all(&bytes).expect("a Vec takes anything");
     }
     writer.add_symlink("daisy/link.png", "../../secret", options).expect("a Vec takes anything");
-    writer.set_comment("a comment");
+    writer.set_comment("a comment").expect("it is short");
     writer.finish().expect("a Vec takes anything").into_inner()
 }
 

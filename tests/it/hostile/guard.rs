@@ -6,7 +6,7 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use super::cases::LIMITS;
-use crate::server::Server;
+use crate::server::{Server, wait_for};
 
 /// A file beside the data folder that links and names from archives would reach.
 const SECRET: &str = "nobody's business";
@@ -46,7 +46,8 @@ impl Guarded {
         for path in ESCAPES {
             assert!(!Path::new(path).exists(), "{path}");
         }
-        assert_eq!(names(&self.server.data_dir().join("uploads")), BTreeSet::new());
+        // An archive goes just after its data set is settled.
+        wait_for("the last archive to go", || names(&self.server.data_dir().join("uploads")).is_empty().then_some(()));
         for dataset in names(&self.server.data_dir().join("datasets")) {
             let files = names(&self.server.data_dir().join("datasets").join(&dataset));
             assert_eq!(files.len(), 1, "a data set is one file: {files:?}");
