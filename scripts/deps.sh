@@ -8,7 +8,7 @@ tools=$PWD/target/tools
 # tool CRATE VERSION: unoptimised, because it compiles for longer than it runs.
 tool() {
     if [ "$("$tools/bin/$1" --version 2>/dev/null | awk '{print $NF}')" != "$2" ]; then
-        CARGO_TARGET_DIR=$tools/build cargo install --quiet --locked --debug --root "$tools" "$1" --version "$2"
+        CARGO_TARGET_DIR=$tools/build CARGO_INCREMENTAL=0 CARGO_PROFILE_DEV_DEBUG=0 cargo install --quiet --locked --debug --root "$tools" "$1" --version "$2"
     fi
 }
 
