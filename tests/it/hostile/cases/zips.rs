@@ -67,7 +67,7 @@ fn bombs() -> Vec<Archive> {
     let heavy: Vec<_> = [ballast].into_iter().chain((0..110).map(named)).collect();
     let larger = deflated("a/9.png", &vec![0; 40 * MIB]);
     let claims_little = larger.clone().both(|header| header.size = 10);
-    let quine = stored("a/9.png", &zip_with(&[larger.clone()]));
+    let quine = stored("a/9.png", &zip_with(std::slice::from_ref(&larger)));
     let rejected = |name: &str, entry, reason| archive(name, zip_with(&[entry]), Ready(4, vec![("9.png", reason)]));
     vec![
         archive("zip-bomb", zip(&many), Failed("suspicious_expansion")),
