@@ -153,7 +153,8 @@ pub fn decode(bytes: &[u8], limits: &PictureLimits) -> Result<Picture, PictureEr
 }
 
 /// Decodes an encoded picture to a size that leaves its shorter side `enough` pixels: a JPEG that is far larger comes at a half,
-/// a quarter or an eighth of its size, which costs less. `None` for the whole picture.
+/// a quarter or an eighth of its size, which costs less. `None` for the whole picture. What [`decode`] takes, this takes; of the
+/// damage that makes [`decode`] refuse a far larger JPEG, it may overlook some.
 ///
 /// # Errors
 /// As [`decode`].
