@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use axum::body::BodyDataStream;
 use axum::extract::{FromRequest, FromRequestParts, OptionalFromRequest, Request};
 use axum::http::{HeaderMap, header};
 use futures_util::StreamExt;
@@ -118,14 +117,10 @@ const PASSED_OVER: usize = 8 << 20;
 /// How long a refused request's body may take.
 const PASSED_OVER_WITHIN: Duration = Duration::from_secs(1);
 
-/// Reads a body that nobody wants, within reason. If it were left, the connection would be closed, and a client that is still
-/// sending would see a broken connection instead of the answer.
+/// Reads a body that nobody wants, within reason, so that the connection is good for the next request: a client that is told to
+/// come again soon will. Others needn't be spared the trouble; [`super::listen`] sees to it that they get their answer.
 pub(super) async fn passed_over(request: Request) {
-    rest_passed_over(&mut request.into_body().into_data_stream()).await;
-}
-
-/// The same for what is left of a body.
-pub(super) async fn rest_passed_over(body: &mut BodyDataStream) {
+    let mut body = request.into_body().into_data_stream();
     let read = async {
         let mut bytes = 0;
         while let Some(Ok(chunk)) = body.next().await

@@ -1,9 +1,12 @@
 //! The API's description, made from the very lines that route it.
 
+use axum::http::Method;
 use utoipa::OpenApi;
 use utoipa::openapi::path::{Operation, Parameter};
 use utoipa::openapi::schema::{SchemaType, Type};
-use utoipa::openapi::{Content, PathItem, Ref, RefOr, Response, Schema};
+use utoipa::openapi::{Content, PathItem, Ref, RefOr, ResponseBuilder, Schema};
+
+use super::access;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -31,28 +34,34 @@ struct Description;
 pub fn openapi() -> utoipa::openapi::OpenApi {
     let mut description = Description::openapi();
     description.merge(super::resources().into_openapi());
+    access::describe(&mut description);
     for (path, item) in &mut description.paths.paths {
-        for operation in operations(item) {
+        for (method, operation) in operations(item) {
             operation.parameters.iter_mut().flatten().for_each(never_null);
-            refusals(operation, path.starts_with("/v2/"));
+            access::needs(&method, path, operation);
+            // A body or parameter that can't be used, too many requests, a mistake of this side.
+            may_refuse(operation, path, "default", "Any other answer is a refusal");
         }
     }
-    super::access::describe(&mut description);
     description
 }
 
-fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+fn operations(item: &mut PathItem) -> impl Iterator<Item = (Method, &mut Operation)> {
     let PathItem { get, put, post, delete, patch, .. } = item;
-    [get, put, post, delete, patch].into_iter().flatten()
+    let methods = [Method::GET, Method::PUT, Method::POST, Method::DELETE, Method::PATCH];
+    let operations = [get, put, post, delete, patch];
+    methods.into_iter().zip(operations).filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
 }
 
-/// What any request may be answered with, beside what its handler says: a body or parameter that can't be used, too many
-/// requests, a mistake of this side.
-fn refusals(operation: &mut Operation, v2: bool) {
-    let (media_type, schema) = if v2 { ("application/json", "ErrorBody") } else { ("application/problem+json", "Problem") };
-    let mut response = Response::new("Any other answer is a refusal");
-    response.content.insert(media_type.to_owned(), Content::new(Some(Ref::from_schema_name(schema))).into());
-    operation.responses.responses.insert("default".to_owned(), RefOr::T(response));
+/// Adds that an operation may be refused in this way, unless it says so itself.
+pub(super) fn may_refuse(operation: &mut Operation, path: &str, status: &str, description: &str) {
+    let refusal = || {
+        let (media_type, schema) =
+            if path.starts_with("/v2") { ("application/json", "ErrorBody") } else { ("application/problem+json", "Problem") };
+        let content = Content::new(Some(Ref::from_schema_name(schema)));
+        ResponseBuilder::new().description(description).content(media_type, content).build().into()
+    };
+    operation.responses.responses.entry(status.to_owned()).or_insert_with(refusal);
 }
 
 /// A query, header or path has no null, though what may be left out is described as if it had.

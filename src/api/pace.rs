@@ -53,7 +53,7 @@ impl Pace {
 }
 
 /// Keeps requests to the pace. A handler sees a body that breaks off, which it answers with 400: that is replaced by the reason.
-/// What it refused for another reason stays, though it may have read on for the client's sake.
+/// What it refused for another reason stays, though it may have read on to keep the connection.
 pub(super) async fn keep(State(pace): State<Pace>, request: Request, next: Next) -> Response {
     if request.body().is_end_stream() {
         return next.run(request).await;

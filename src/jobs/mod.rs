@@ -11,4 +11,5 @@ pub mod worker;
 
 pub use health::WorkerHealth;
 pub use import::import;
+pub use patience::has_room;
 pub use supervisor::Supervisor;

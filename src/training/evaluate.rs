@@ -49,11 +49,11 @@ impl Evaluation {
 pub fn evaluate(tail: &Tail, store: &mut FeatureStore<'_>, exam: &Exam<'_>) -> Result<Evaluation, TrainingError> {
     let &Exam { images, labels, flip, target, precision, stop } = exam;
     let tail = tail.prepared(precision)?;
-    let batches: Vec<Vec<Sample>> = images.chunks(BATCH).map(|images| sample::evaluated(images, flip).collect()).collect();
+    let views = sample::evaluated(flip);
+    let batches: Vec<Vec<Sample>> = images.chunks(BATCH).map(|images| sample::seen(images, views).collect()).collect();
     let mut probabilities = Vec::with_capacity(images.len());
     store.each(target, &batches, stop, |_, x| {
-        // Rows come in pairs if there are two: the picture, its mirror image.
-        let answers = tail.answers(&x, if flip { 2 } else { 1 })?;
+        let answers = tail.answers(&x, views.len() as i64)?;
         probabilities.extend(Vec::<Vec<f32>>::try_from(&answers.probabilities)?);
         Ok(())
     })?;

@@ -39,42 +39,26 @@ pub fn outliers(
             counts[class(image)] <= PICTURES_A_CLASS
         })
         .collect();
-    each(tail, store, &few, exam, Seen::Once(unaugmented), |image, embedding| means.add(class(image), embedding))?;
+    each(tail, store, &few, exam, &[unaugmented], |image, embedding| means.add(class(image), embedding))?;
     let every = exam.images.len().div_ceil(MEASURED).max(1);
     let measured: Vec<usize> = exam.images.iter().copied().step_by(every).collect();
     let mut distances = Vec::with_capacity(measured.len());
-    each(tail, store, &measured, exam, Seen::Evaluated, |_, embedding| distances.push(means.distance(embedding)))?;
+    each(tail, store, &measured, exam, sample::evaluated(exam.flip), |_, embedding| distances.push(means.distance(embedding)))?;
     Ok(means.finish(distances))
 }
 
-/// How pictures are looked at.
-#[derive(Clone, Copy)]
-enum Seen {
-    /// As one view, which is stored for training.
-    Once(View),
-    /// As in evaluation.
-    Evaluated,
-}
-
-/// Tells `tell` what the head's hidden layer makes of each of `images`.
+/// Tells `tell` what the head's hidden layer makes of each of `images`, on the mean over `views`.
 fn each(
     tail: &Tail,
     store: &mut FeatureStore<'_>,
     images: &[usize],
     exam: &Exam<'_>,
-    seen: Seen,
+    views: &[View],
     mut tell: impl FnMut(usize, &[f32]),
 ) -> Result<(), TrainingError> {
-    let samples = |images: &[usize]| -> Vec<Sample> {
-        match seen {
-            Seen::Once(view) => sample::seen_as(images, view).collect(),
-            Seen::Evaluated => sample::evaluated(images, exam.flip).collect(),
-        }
-    };
-    let views = if exam.flip && matches!(seen, Seen::Evaluated) { 2 } else { 1 };
-    let batches: Vec<Vec<Sample>> = images.chunks(BATCH).map(samples).collect();
+    let batches: Vec<Vec<Sample>> = images.chunks(BATCH).map(|images| sample::seen(images, views).collect()).collect();
     store.each(exam.target, &batches, exam.stop, |batch, x: Tensor| {
-        let answers = tail.answers(&x, views)?;
+        let answers = tail.answers(&x, views.len() as i64)?;
         let embeddings = Vec::<Vec<f32>>::try_from(&answers.embeddings)?;
         images[batch * BATCH..].iter().zip(&embeddings).for_each(|(&image, embedding)| tell(image, embedding));
         Ok(())

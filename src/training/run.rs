@@ -236,14 +236,14 @@ fn samples(recipe: &Recipe, split: &Split, views: u32) -> Vec<Sample> {
 }
 
 fn evaluated<'a>(recipe: &Recipe, split: &'a Split) -> impl Iterator<Item = Sample> + 'a {
-    let flip = recipe.test_time_flip;
-    sample::evaluated(&split.validation, flip).chain(sample::evaluated(&split.test, flip))
+    let views = sample::evaluated(recipe.test_time_flip);
+    sample::seen(&split.validation, views).chain(sample::seen(&split.test, views))
 }
 
 /// One over the standard deviation of the features of the first few hundred of `images`, seen as `view`.
 fn feature_scale(store: &mut FeatureStore<'_>, images: &[usize], view: View, stop: &AtomicBool) -> Result<f64, TrainingError> {
     let images = &images[..images.len().min(SCALE_SAMPLE)];
-    let batches: Vec<Vec<Sample>> = images.chunks(64).map(|images| sample::seen_as(images, view).collect()).collect();
+    let batches: Vec<Vec<Sample>> = images.chunks(64).map(|images| sample::seen(images, &[view]).collect()).collect();
     let (mut sum, mut squares, mut count) = (0.0, 0.0, 0.0);
     store.each(Target::Head, &batches, stop, |_, x| {
         let x = x.f_to_kind(Kind::Float)?;

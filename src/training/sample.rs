@@ -72,15 +72,14 @@ pub fn all_stored(train: &[usize], unaugmented: View, views: u32) -> impl Iterat
     train.iter().flat_map(move |&image| (0..=views).map(move |number| Sample { image, view: stored(unaugmented, number) }))
 }
 
-/// `images` one by one, all in the same view.
-pub fn seen_as(images: &[usize], view: View) -> impl Iterator<Item = Sample> + '_ {
-    images.iter().map(move |&image| Sample { image, view })
+/// `images` one after another, each in all of `views`, side by side.
+pub fn seen<'a>(images: &'a [usize], views: &'a [View]) -> impl Iterator<Item = Sample> + 'a {
+    images.iter().flat_map(move |&image| views.iter().map(move |&view| Sample { image, view }))
 }
 
-/// The samples that `images` are evaluated on: as they are, and mirrored too if `flip`.
-pub fn evaluated(images: &[usize], flip: bool) -> impl Iterator<Item = Sample> + '_ {
-    let views: &[View] = if flip { &[View::Evaluation, View::Mirrored] } else { &[View::Evaluation] };
-    images.iter().flat_map(move |&image| views.iter().map(move |&view| Sample { image, view }))
+/// The views that a picture is evaluated on: as it is, and mirrored too if `flip`.
+pub const fn evaluated(flip: bool) -> &'static [View] {
+    if flip { &[View::Evaluation, View::Mirrored] } else { &[View::Evaluation] }
 }
 
 /// As many pictures as `train` has, classes in turn, each class's pictures in shuffled rounds: no picture of a class comes
@@ -161,8 +160,8 @@ mod tests {
 
     #[test]
     fn evaluation_is_one_view_or_two() {
-        assert_eq!(evaluated(&[4, 7], false).count(), 2);
-        let both: Vec<View> = evaluated(&[4], true).map(|sample| sample.view).collect();
-        assert_eq!(both, [View::Evaluation, View::Mirrored]);
+        assert_eq!(seen(&[4, 7], evaluated(false)).count(), 2);
+        let both = [View::Evaluation, View::Mirrored].map(|view| Sample { image: 4, view });
+        assert_eq!(seen(&[4], evaluated(true)).collect::<Vec<_>>(), both);
     }
 }

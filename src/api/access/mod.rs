@@ -18,11 +18,10 @@ use axum::response::{IntoResponse, Response};
 
 pub(super) use audit::router;
 pub(super) use caller::Caller;
-pub(super) use describe::describe;
+pub(super) use describe::{describe, needs};
 pub(super) use quota::Room;
 pub(super) use rates::Rates;
 
-use super::extract::passed_over;
 use super::{ApiError, AppState, v2};
 use crate::access::{Asking, Scopes};
 use crate::config::Settings;
@@ -83,7 +82,7 @@ pub(super) async fn guard(State(state): State<AppState>, mut request: Request, n
     let caller = match admitted {
         Ok(caller) => caller,
         // Not noted: who has no key, or asks too often, changes nothing, and mustn't be able to fill the disk.
-        Err(refusal) => return refuse(route, request, *refusal).await,
+        Err(refusal) => return refuse(route, *refusal),
     };
     let note = Note::begin(&state, &caller, &request, route);
     let response = match need.allows(&caller) {
@@ -91,7 +90,7 @@ pub(super) async fn guard(State(state): State<AppState>, mut request: Request, n
             request.extensions_mut().insert(caller);
             next.run(request).await
         }
-        Err(error) => refuse(route, request, error.into()).await,
+        Err(error) => refuse(route, error.into()),
     };
     if let Some(note) = note {
         note.end(response.status()).await;
@@ -127,11 +126,7 @@ impl Refusal {
 }
 
 /// Answers as the route's clients expect it.
-async fn refuse(route: Option<&str>, request: Request, refusal: Refusal) -> Response {
-    // Who waits to be asked for the body has not begun to send it.
-    if !request.headers().contains_key(header::EXPECT) {
-        passed_over(request).await;
-    }
+fn refuse(route: Option<&str>, refusal: Refusal) -> Response {
     let mut response = match route {
         Some(route) if route.starts_with("/v2") => v2::refusal(refusal.error),
         _ => refusal.error.into_response(),

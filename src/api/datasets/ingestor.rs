@@ -21,7 +21,8 @@ use crate::api::ServeError;
 use crate::config::Settings;
 use crate::dataset::ingest::{IngestProgress, ingest};
 use crate::dataset::{DatasetError, IngestFailure, Ingested};
-use crate::disk::{self, Trouble, trouble};
+use crate::disk::{Trouble, trouble};
+use crate::jobs::has_room;
 use crate::store::{Failure, OverQuota, Store, StoreError};
 use crate::upkeep;
 
@@ -98,8 +99,7 @@ impl Ingestor {
     }
 
     /// Takes up what an earlier run of the server left: 1. data sets that were being read are read again if their archive is
-    /// there, else they failed; 2. files of uploads that came to nothing are
-    /// removed, and archives that nobody knows put aside.
+    /// there, else they failed; 2. files of uploads that came to nothing are removed, and archives that nobody knows put aside.
     pub(in crate::api) async fn recover(&self) -> Result<(), ServeError> {
         let Shared { settings, store, .. } = &*self.shared;
         let mut wanted = Vec::new();
@@ -176,10 +176,7 @@ impl Shared {
                 () = tokio::time::sleep(pause) => {}
                 () = self.stopping.cancelled() => return false,
             }
-            let folder = self.settings.data_dir.clone();
-            let free = tokio::task::spawn_blocking(move || disk::free_bytes(&folder)).await;
-            // What can't be measured is tried.
-            if free.ok().and_then(Result::ok).is_none_or(|free| free >= self.settings.min_free_bytes) {
+            if has_room(&self.settings).await {
                 return true;
             }
         }

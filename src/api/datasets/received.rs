@@ -11,7 +11,6 @@ use tokio::fs::{self, File};
 use tokio::io::AsyncWriteExt;
 
 use crate::api::ApiError;
-use crate::api::extract::rest_passed_over;
 use crate::api::storage::demand_room;
 use crate::config::Settings;
 
@@ -99,10 +98,7 @@ impl Receiving {
             ApiError::new(StatusCode::BAD_REQUEST, "incomplete_body", detail)
         };
         while let Some(chunk) = chunks.try_next().await.map_err(broken)? {
-            if let Err(refused) = self.write(&chunk).await {
-                rest_passed_over(&mut chunks).await;
-                return Err(refused);
-            }
+            self.write(&chunk).await?;
         }
         Ok(())
     }

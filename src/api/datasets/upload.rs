@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::DatasetBody;
 use super::received::{Received, Receiving, refuse_longer};
 use crate::api::access::{Caller, Room};
-use crate::api::extract::{Binary, FileForm, Query, passed_over};
+use crate::api::extract::{Binary, FileForm, Query};
 use crate::api::idempotency::{Asked, IdempotencyHeader, Promise, Turn, address, answered, created};
 use crate::api::parts::Form;
 use crate::api::{ApiError, AppState, Problem};
@@ -143,10 +143,7 @@ fn stem(file_name: &str) -> Option<Name> {
 /// Writes the archive to disk as it comes. With a form, the first file's name too.
 async fn receive(state: &AppState, id: Uuid, mut request: Request, limit: u64) -> Result<(Received, Option<String>), ApiError> {
     let part = state.settings.uploads_dir().join(format!("{id}.part"));
-    if let Err(refused) = refuse_longer(request.headers(), ARCHIVE, limit, &state.settings).await {
-        passed_over(request).await;
-        return Err(refused);
-    }
+    refuse_longer(request.headers(), ARCHIVE, limit, &state.settings).await?;
     let media_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if media_type.trim_start().to_ascii_lowercase().starts_with("multipart/") {
         // The file itself is counted below.

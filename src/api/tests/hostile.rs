@@ -22,16 +22,9 @@ async fn send(api: &Api, method: &str, uri: &str, media_type: Option<&str>, body
     api.send(request.body(Body::from(body)).unwrap()).await
 }
 
-async fn published() -> Api {
-    let api = Api::new().await;
-    api.dataset("d").await;
-    api.publish().await;
-    api
-}
-
 #[tokio::test]
 async fn what_is_no_json_of_the_right_form_is_refused_wherever_json_is_taken() {
-    let api = published().await;
+    let api = Api::published().await;
     for (method, uri, good) in TAKES_JSON {
         let deep = format!("{{\"dataset\": {}1{}}}", "[".repeat(100_000), "]".repeat(100_000));
         let unknown = good.replacen('{', "{\"surprise\": 1, ", 1);
@@ -69,7 +62,7 @@ async fn what_is_no_json_of_the_right_form_is_refused_wherever_json_is_taken() {
 
 #[tokio::test]
 async fn fields_of_the_wrong_type_or_size_are_refused() {
-    let api = published().await;
+    let api = Api::published().await;
     let recipe = |recipe: &str| format!("{{\"dataset\": \"d\", \"model\": \"m\", \"recipe\": {recipe}}}");
     let cases = [
         ("/v1/jobs", recipe("7")),
@@ -117,7 +110,7 @@ async fn fields_of_the_wrong_type_or_size_are_refused() {
 
 #[tokio::test]
 async fn addresses_and_queries_that_make_no_sense_are_refused() {
-    let api = published().await;
+    let api = Api::published().await;
     let id = "018f0000-0000-7000-8000-000000000000";
     for uri in [
         "/v1/datasets/%ff%fe".to_owned(),
@@ -195,7 +188,7 @@ async fn every_answer_tells_browsers_to_keep_out() {
 
 #[tokio::test]
 async fn web_pages_of_other_origins_change_nothing() {
-    let api = published().await;
+    let api = Api::published().await;
     let body = json!({"dataset": "d", "model": "m"}).to_string();
     for (name, value) in [("origin", "http://elsewhere.example"), ("origin", "null"), ("sec-fetch-site", "cross-site")] {
         for (method, uri) in [("POST", "/v1/jobs"), ("DELETE", "/v1/datasets/d"), ("POST", "/predict"), ("PUT", "/nowhere")] {

@@ -14,17 +14,10 @@ fn lines(answer: &Answer) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-async fn published() -> Api {
-    let api = Api::new().await;
-    api.dataset("d").await;
-    api.publish().await;
-    api
-}
-
 /// The engine is gone here: every picture has a line that says so, and the answer its end.
 #[tokio::test]
 async fn a_pictures_trouble_is_a_line_and_nothing_is_left_on_disk() {
-    let api = published().await;
+    let api = Api::published().await;
     let answer = api.post("/predict", "application/zip", pictures()).await;
     let all = lines(&answer);
     let paths: Vec<_> = all.iter().filter_map(|line| line["path"].as_str()).collect();
@@ -38,7 +31,7 @@ async fn a_pictures_trouble_is_a_line_and_nothing_is_left_on_disk() {
 
 #[tokio::test]
 async fn a_form_is_answered_by_lines_only_if_asked() {
-    let api = published().await;
+    let api = Api::published().await;
     let form = "--x\r\ncontent-disposition: form-data; name=\"f\"; filename=\"a.jpg\"\r\n\r\nabc\r\n--x--\r\n";
     let request = |accept: &str| {
         let request =
@@ -51,7 +44,7 @@ async fn a_form_is_answered_by_lines_only_if_asked() {
 
 #[tokio::test]
 async fn an_archive_that_breaks_off_says_so_in_its_last_line() {
-    let api = published().await;
+    let api = Api::published().await;
     let mut archive = tar(&[("1.png", picture(1)), ("2.png", picture(2))]);
     // Within the second entry's content: the first header, which is all that is looked at before, is whole.
     archive.truncate(3 * 512 + 10);
@@ -63,7 +56,7 @@ async fn an_archive_that_breaks_off_says_so_in_its_last_line() {
 
 #[tokio::test]
 async fn what_shows_before_the_first_picture_is_a_problem() {
-    let api = published().await;
+    let api = Api::published().await;
     let post = async |uri: &str, body: Vec<u8>| api.post(uri, "application/zip", body).await.problem();
     assert_eq!(post("/predict", b"no archive".to_vec()).await, (422, "unknown_archive".to_owned()));
     assert_eq!(post("/v1/models/nobody/predict", pictures()).await, (404, "model_not_found".to_owned()));

@@ -17,6 +17,14 @@ pub(super) fn report(classes: &[String]) -> Report {
 }
 
 impl Api {
+    /// One with a data set and a version of `flowers`.
+    pub(super) async fn published() -> Self {
+        let api = Self::new().await;
+        api.dataset("d").await;
+        api.publish().await;
+        api
+    }
+
     /// Publishes the next version of `flowers`; the job's id.
     pub(super) async fn publish(&self) -> String {
         let store = &self.state.store;

@@ -181,7 +181,7 @@ impl Network<'_> {
 
 /// A frozen convolution on whole numbers from 0 to 255, to such numbers, in oneDNN's order: sums, pooled, times the step of the
 /// input, times the steps of the weights, with the bias, in steps of the output, clipped (0 is the ReLU) and rounded half to even.
-/// In another order of factors one activation in two million comes out another step, and a thousand times as many three blocks up.
+/// In another order of factors one activation in two million comes out another step, and hundreds for each of them by `block4_pool`.
 ///
 /// No sum reaches the first clip. It stands there because ONNX Runtime would otherwise multiply the factor that follows into
 /// the kernel, whose numbers then were no longer whole.

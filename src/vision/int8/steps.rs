@@ -43,7 +43,7 @@ const BIAS_PARTS: f64 = 8.0;
 /// Each output channel's numbers are whole multiples of a power of two, few enough to be exact in bf16 and, times pixels, added up
 /// in f32: 27 products of 255 steps and 152 are 2²⁰ steps. So whatever adds them, in whatever order, gets the same sum, and 8-bit
 /// activations are the same on every processor and in every engine. A sum that came out differently in its last bit would now and
-/// then round to another step; each such step grows to a thousand by `block4_pool`.
+/// then round to another step; each such step becomes hundreds by `block4_pool`.
 ///
 /// [`Normalisation::whole`]: crate::vision::weights::Normalisation::whole
 #[must_use]
