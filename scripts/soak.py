@@ -21,7 +21,7 @@ from service import Service  # noqa: E402
 RECIPES = [
     {"preset": "classic", "warm_up": {"epochs": 60}, "fine_tune": {"epochs": 12}},
     {"preset": "balanced", "input_size": 224, "augmentation": {"views": 2}, "warm_up": {"epochs": 40, "ema_decay": 0.9}, "fine_tune": {"epochs": 10}},
-    {"preset": "balanced", "input_size": 160, "mixup": 0.2, "warm_up": {"epochs": 50, "patience": 40}, "fine_tune": {"epochs": 10, "schedule": {"kind": "plateau"}, "patience": 8}},
+    {"preset": "balanced", "input_size": 160, "mixup": 0.2, "shift": 0.2, "warm_up": {"epochs": 50, "patience": 40}, "fine_tune": {"epochs": 10, "schedule": {"kind": "plateau"}, "patience": 8}},
     {"preset": "classic", "precision": "bf16", "fine_tune": {"epochs": 8, "optimizer": {"kind": "sgd", "learning_rate": 1e-3, "momentum": 0.9}}},
 ]
 

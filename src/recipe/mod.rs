@@ -73,6 +73,9 @@ pub struct Recipe {
     /// How strongly pictures are mixed with each other where learning begins (Verma et al. 2019, manifold mixup): features and
     /// targets of two pictures in the proportion λ to 1 − λ, λ drawn from Beta(mixup, mixup) a step; 0 for none.
     pub mixup: f64,
+    /// How far each picture is moved where learning begins, anew in every step, as a share of the side: by whole cells of the
+    /// features, up and down, left and right; 0 for not at all.
+    pub shift: f64,
     /// What is done about classes of different sizes.
     pub class_balance: ClassBalance,
     /// Whether the answer is the mean of the picture's and its mirror image's probabilities.

@@ -23,13 +23,12 @@ pub enum Preset {
     /// The two-phase recipe known from Keras: 25 epochs RMSprop 1e-3 on the frozen body, then 100 epochs SGD 1e-3 from
     /// `block5_conv1`.
     Classic,
-    /// What suits most data sets: the middle of the picture at 256 pixels a side, 3 augmented views, label smoothing 0.1, 20
-    /// epochs Adam 1e-4 on the frozen body, then 12 epochs AdamW 1e-4 from `block5_conv1`, both along a cosine; answers are the
-    /// mean over the picture and its mirror image.
+    /// What suits most data sets: 256 pixels a side, the middle of the picture and 3 augmented views to learn from, label smoothing
+    /// 0.1, 20 epochs Adam 1e-4 on the frozen body, then 12 epochs AdamW 1e-4 from `block5_conv1`, both along a cosine; evaluation
+    /// and serving look at the whole central square, and answers are the mean over it and its mirror image.
     #[default]
     Balanced,
-    /// More pixels and more time: `balanced` with pictures of 320 pixels a side, 6 views and 16 epochs of fine-tuning; evaluation
-    /// and serving look at the whole central square.
+    /// More pixels and more time: `balanced` with pictures of 320 pixels a side, 6 views and 16 epochs of fine-tuning.
     Thorough,
 }
 
@@ -59,6 +58,7 @@ const fn classic() -> Recipe {
         augmentation: Views { count: 0, unaugmented: Resize::Squash, strengths: STRENGTHS },
         label_smoothing: 0.0,
         mixup: 0.0,
+        shift: 0.0,
         class_balance: ClassBalance::None,
         test_time_flip: false,
         warm_up: phase(25, OptimizerKind::Rmsprop, 1e-3, ScheduleKind::Constant),
@@ -73,8 +73,9 @@ const fn balanced() -> Recipe {
     Recipe {
         preset: Preset::Balanced,
         input_size: 256,
-        // Views are crops, larger than life on average; the middle of the picture is closer to them than the whole.
-        resize: Resize::Crop,
+        // Nothing of the shorter side is cut off when it is judged. To learn from, views are crops, larger than life on average; the
+        // middle of the picture is closer to them than the whole square.
+        resize: Resize::Square,
         augmentation: Views { count: 3, unaugmented: Resize::Crop, strengths: STRENGTHS },
         label_smoothing: 0.1,
         test_time_flip: true,
@@ -91,8 +92,6 @@ const fn thorough() -> Recipe {
     Recipe {
         preset: Preset::Thorough,
         input_size: 320,
-        // With more pixels, nothing of the shorter side has to be cut off for the sake of detail.
-        resize: Resize::Square,
         augmentation: Views { count: 6, unaugmented: Resize::Crop, strengths: STRENGTHS },
         fine_tune: FineTune {
             unfreeze_from: UnfreezeFrom::BLOCK5_CONV1,

@@ -19,6 +19,7 @@ const UNITS: RangeInclusive<u32> = 1..=8_192;
 const DROPOUT: RangeInclusive<f64> = 0.0..=0.95;
 const LABEL_SMOOTHING: RangeInclusive<f64> = 0.0..=0.5;
 const MIXUP: RangeInclusive<f64> = 0.0..=4.0;
+const SHIFT: RangeInclusive<f64> = 0.0..=0.5;
 
 /// A recipe with every field optional; the preset fills the rest.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
@@ -49,6 +50,8 @@ pub struct RecipeRequest {
     pub label_smoothing: Option<f64>,
     /// How strongly features of pictures are mixed with each other, 0 (not at all) to 4.
     pub mixup: Option<f64>,
+    /// How far features of pictures are moved, at most, as a share of the side, 0 (not at all) to 0.5.
+    pub shift: Option<f64>,
     /// What is done about classes of different sizes: `none`, `weights` or `sampling`.
     pub class_balance: Option<ClassBalance>,
     /// Whether the answer is the mean of the picture's and its mirror image's probabilities.
@@ -197,6 +200,7 @@ impl RecipeRequest {
             augmentation: gate.augmentation(self.augmentation, self.resize, base.augmentation),
             label_smoothing: gate.within("label_smoothing", self.label_smoothing, base.label_smoothing, &LABEL_SMOOTHING),
             mixup: gate.within("mixup", self.mixup, base.mixup, &MIXUP),
+            shift: gate.within("shift", self.shift, base.shift, &SHIFT),
             class_balance: self.class_balance.unwrap_or(base.class_balance),
             test_time_flip: self.test_time_flip.unwrap_or(base.test_time_flip),
             warm_up: gate.phase("warm_up", self.warm_up.unwrap_or_default(), base.warm_up),

@@ -20,6 +20,7 @@ mod progress;
 mod run;
 mod sample;
 mod seeds;
+mod shift;
 mod weights;
 
 use std::path::PathBuf;

@@ -15,6 +15,7 @@ use super::optimizer::clip;
 use super::patience::Score;
 use super::progress::Reporter;
 use super::sample::{self, Draw, Sample};
+use super::shift::Shift;
 use super::{TrainingError, seeds};
 use crate::dataset::split::Split;
 use crate::recipe::{ClassBalance, Phase, Recipe};
@@ -124,14 +125,15 @@ impl PhaseRun<'_> {
         seeds::seed_torch(recipe.seed, name.as_str(), u64::from(epoch));
         let samples =
             sample::epoch(&self.split.train, labels, recipe.class_balance, self.draw, recipe.seed, name.as_str(), epoch);
-        let mut mixup = Mixup::new(recipe.mixup, seeds::generator(recipe.seed, &format!("{name} mixup"), u64::from(epoch)));
+        let draws = |what| seeds::generator(recipe.seed, &format!("{name} {what}"), u64::from(epoch));
+        let (mut shift, mut mixup) = (Shift::new(recipe.shift, draws("shift")), Mixup::new(recipe.mixup, draws("mixup")));
         let batches: Vec<Vec<Sample>> = samples.chunks(recipe.batch_size as usize).map(<[Sample]>::to_vec).collect();
         // Sums stay where the weights are: nothing waits for a number before the epoch's end.
         let zero = || Tensor::f_zeros([], (Kind::Double, learner.parameters[0].device()));
         let (mut loss_sum, mut correct) = (zero()?, zero()?);
         store.each(self.target, &batches, stop, |step, x| {
             let mix = mixup.draw();
-            let logits = tail.forward(&mix.features(x)?, Some(recipe.head.dropout))?;
+            let logits = tail.forward(&mix.features(shift.features(x)?)?, Some(recipe.head.dropout))?;
             let truth = targets(&batches[step], labels, &logits)?;
             let loss = mix.loss(&truth, |truth| self.loss(&logits, truth, class_weights))?;
             let gradients = Tensor::f_run_backward(&[&loss], &learner.parameters, false, false)?;

@@ -13,6 +13,7 @@ fn remembering() -> Value {
         "head": {"units": 32},
         "augmentation": {"views": 2},
         "mixup": 0.2,
+        "shift": 0.2,
         "warm_up": {
             "epochs": 30,
             "optimizer": {"kind": "adamw", "learning_rate": 1e-4},
