@@ -14,6 +14,7 @@ unsafe extern "C" {
         weight: *const C_tensor,
         scales: *const C_tensor,
         scale: c_double,
+        side: i64,
         out: *mut *mut C_tensor,
         message: *mut c_char,
         length: usize,
@@ -33,10 +34,12 @@ unsafe extern "C" {
     fn topgraft_int8_max_pool(x: *const C_tensor, out: *mut *mut C_tensor, message: *mut c_char, length: usize) -> c_int;
 }
 
-/// Packs int8 weights `[outputs, inputs, 3, 3]`, one of `scales` an output channel, for input of `scale`.
-pub fn pack(weight: &Tensor, scales: &Tensor, scale: f64) -> Result<Tensor, TchError> {
+/// Packs int8 weights `[outputs, inputs, 3, 3]`, one of `scales` an output channel, for input of `scale`, laid out for about
+/// `side` × `side`; others can be computed too.
+pub fn pack(weight: &Tensor, scales: &Tensor, scale: f64, side: usize) -> Result<Tensor, TchError> {
+    let (weight, scales, side) = (weight.as_ptr(), scales.as_ptr(), side as i64);
     // SAFETY: the tensors are alive through the call, which only reads them; `tensor` gives the rest.
-    tensor(|out, message| unsafe { topgraft_int8_pack(weight.as_ptr(), scales.as_ptr(), scale, out, message, MESSAGE) })
+    tensor(|out, message| unsafe { topgraft_int8_pack(weight, scales, scale, side, out, message, MESSAGE) })
 }
 
 /// Convolution, bias and ReLU of uint8 `[N, C, H, W]`; uint8 out in steps of `out_scale`.

@@ -13,6 +13,7 @@ use tch::{Device, Kind, TchError, Tensor};
 
 use super::conv::Conv;
 use super::layers::CONVS;
+use super::preprocessing::DEFAULT_INPUT_SIZE;
 use super::weights::BodyWeights;
 pub use profile::Profile;
 pub use steps::{KernelSteps, first_layer};
@@ -40,6 +41,11 @@ struct Layer {
     pooled: bool,
 }
 
+/// Side of a convolution's input in pixels, at the usual input size.
+fn side(index: usize) -> usize {
+    CONVS[..index].iter().filter(|conv| conv.pooled).fold(DEFAULT_INPUT_SIZE as usize, |side, _| side / 2)
+}
+
 impl Int8Layers {
     /// Quantises and packs the weights; `kind` is the arithmetic of the first convolution.
     ///
@@ -54,7 +60,7 @@ impl Int8Layers {
             let steps = Tensor::f_from_slice(&steps)?.f_reshape(shape)?;
             let scales = Tensor::f_from_slice(&scales)?;
             Ok(Layer {
-                packed: ffi::pack(&steps, &scales, profile.scale(index))?,
+                packed: ffi::pack(&steps, &scales, profile.scale(index), side(index))?,
                 zeros: Tensor::f_zeros([shape[0]], (Kind::Int, Device::Cpu))?,
                 scales,
                 bias: Tensor::f_from_slice(&layer.bias)?,

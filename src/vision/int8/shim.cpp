@@ -50,14 +50,15 @@ int guarded(at::Tensor** out, char* message, size_t length, F compute) {
 
 extern "C" {
 
-// Packs [outputs, inputs, 3, 3] int8 weights with one scale an output channel for input of `scale`.
-int topgraft_int8_pack(const at::Tensor* weight, const at::Tensor* scales, double scale, at::Tensor** out, char* message,
-                       size_t length) {
+// Packs [outputs, inputs, 3, 3] int8 weights with one scale an output channel for input of `scale`, of about `side` x `side`: what layout
+// is best follows from the input's size, and weights in another are laid out anew in every call.
+int topgraft_int8_pack(const at::Tensor* weight, const at::Tensor* scales, double scale, int64_t side, at::Tensor** out,
+                       char* message, size_t length) {
     return guarded(out, message, length, [&] {
         // Which engine packs is global to libtorch; nothing else here uses quantised operators.
         at::globalContext().setQEngine(at::QEngine::ONEDNN);
         return call("onednn::qconv_prepack", {*weight, *scales, scale, int64_t{0}, pair(1), pair(1), pair(1), int64_t{1},
-                                              c10::IValue()});
+                                              c10::List<int64_t>({1, weight->size(1), side, side})});
     });
 }
 
