@@ -1,4 +1,5 @@
-//! What a run found out: figures a class, the confusion matrix, the validation pictures' predictions. As JSON or as text.
+//! What a run found out: figures a class, the confusion matrix, the validation pictures' predictions. As JSON, as text or
+//! as a picture.
 
 use std::path::PathBuf;
 
@@ -11,10 +12,12 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
+use super::chart::{SVG, svg};
 use super::extract::{Json, Path, Query, accepted};
 use super::models::model_name;
 use super::{ApiError, AppState, Problem};
 use crate::artifact::{self, ArtifactError};
+use crate::charts;
 use crate::names::Name;
 use crate::report::Report;
 use crate::store::JobState;
@@ -30,20 +33,22 @@ pub(super) fn router() -> OpenApiRouter<AppState> {
 enum ReportFormat {
     Json,
     Text,
+    Svg,
 }
 
 /// How to write a report.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct ReportQuery {
-    /// `json` or `text`; what `Accept` says if not given.
+    /// `json`, `text` or `svg`; what `Accept` says if not given.
     #[param(inline)]
     format: Option<ReportFormat>,
 }
 
 /// The report on a model's default version
 ///
-/// JSON, or text tables with `Accept: text/plain` or `?format=text`.
+/// JSON, text tables with `Accept: text/plain` or `?format=text`, or the last phase's confusion matrix as a picture with
+/// `Accept: image/svg+xml` or `?format=svg`.
 #[utoipa::path(
     get,
     path = "/v1/models/{name}/report",
@@ -51,7 +56,7 @@ struct ReportQuery {
     tag = "models",
     params(("name" = Name, Path, description = "The model's name"), ReportQuery),
     responses(
-        (status = OK, content((Report = "application/json"), (String = "text/plain"))),
+        (status = OK, content((Report = "application/json"), (String = "text/plain"), (String = "image/svg+xml"))),
         (status = NOT_FOUND, body = Problem, content_type = "application/problem+json"),
     ),
 )]
@@ -67,7 +72,8 @@ async fn of_model(
 
 /// The report on a version
 ///
-/// JSON, or text tables with `Accept: text/plain` or `?format=text`.
+/// JSON, text tables with `Accept: text/plain` or `?format=text`, or the last phase's confusion matrix as a picture with
+/// `Accept: image/svg+xml` or `?format=svg`.
 #[utoipa::path(
     get,
     path = "/v1/models/{name}/versions/{version}/report",
@@ -79,7 +85,7 @@ async fn of_model(
         ReportQuery,
     ),
     responses(
-        (status = OK, content((Report = "application/json"), (String = "text/plain"))),
+        (status = OK, content((Report = "application/json"), (String = "text/plain"), (String = "image/svg+xml"))),
         (status = NOT_FOUND, body = Problem, content_type = "application/problem+json"),
     ),
 )]
@@ -95,8 +101,8 @@ async fn of_version(
 
 /// The report of a job that succeeded
 ///
-/// JSON, or text tables with `Accept: text/plain` or `?format=text`. While a job runs, its `report` events tell of the
-/// phases that are complete.
+/// JSON, text tables with `Accept: text/plain` or `?format=text`, or the last phase's confusion matrix as a picture with
+/// `Accept: image/svg+xml` or `?format=svg`. While a job runs, its `report` events tell of the phases that are complete.
 #[utoipa::path(
     get,
     path = "/v1/jobs/{id}/report",
@@ -104,7 +110,7 @@ async fn of_version(
     tag = "jobs",
     params(("id" = Uuid, Path, description = "The job's id"), ReportQuery),
     responses(
-        (status = OK, content((Report = "application/json"), (String = "text/plain"))),
+        (status = OK, content((Report = "application/json"), (String = "text/plain"), (String = "image/svg+xml"))),
         (status = NOT_FOUND, body = Problem, content_type = "application/problem+json"),
         (status = CONFLICT, body = Problem, content_type = "application/problem+json", description = "It hasn't succeeded"),
     ),
@@ -135,9 +141,18 @@ async fn of_job(
 async fn answer(dir: PathBuf, query: &ReportQuery, headers: &HeaderMap) -> Result<Response, ApiError> {
     let read = move || -> Result<Report, ArtifactError> { artifact::report(&dir, &artifact::manifest(&dir)?) };
     let report = tokio::task::spawn_blocking(read).await.map_err(ApiError::internal)??;
-    let accepts_text = accepted(headers, &["application/json", "text/plain"]) == "text/plain";
-    if query.format.map_or(accepts_text, |format| format == ReportFormat::Text) {
-        return Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], report.to_string()).into_response());
-    }
-    Ok(Json(report).into_response())
+    let format = query.format.unwrap_or_else(|| match accepted(headers, &["application/json", "text/plain", SVG]) {
+        "text/plain" => ReportFormat::Text,
+        SVG => ReportFormat::Svg,
+        _ => ReportFormat::Json,
+    });
+    Ok(match format {
+        ReportFormat::Json => Json(report).into_response(),
+        ReportFormat::Text => ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], report.to_string()).into_response(),
+        ReportFormat::Svg => {
+            // A run without a phase has trained nothing, and published nothing.
+            let last = report.phases.last().ok_or_else(|| ApiError::internal("a report without a phase"))?;
+            svg(charts::confusion(last))?
+        }
+    })
 }

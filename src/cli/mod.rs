@@ -2,7 +2,6 @@
 
 pub mod backup;
 pub mod check;
-mod curves;
 pub mod keys;
 pub mod models;
 pub mod predict;

@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use topgraft::artifact;
+use topgraft::charts;
 use topgraft::config::{Settings, SettingsArgs};
 use topgraft::dataset::ingest::{IngestProgress, ingest};
 use topgraft::dataset::pack::Pack;
@@ -15,10 +16,9 @@ use topgraft::report::{Epoch, PhaseName, Stage};
 use topgraft::training::{self, Event, Identity, Observer, ObserverError, Plan, TrainingData};
 use topgraft::vision::weights::BodyWeights;
 
-use super::curves;
-
-/// The curves' file name in the model's folder.
+/// The pictures' file names in the model's folder.
 const CURVES: &str = "curves.svg";
+const CONFUSION: &str = "confusion.svg";
 
 /// What to train.
 #[derive(Debug, clap::Args)]
@@ -36,7 +36,7 @@ pub struct TrainArgs {
     settings: Box<SettingsArgs>,
 }
 
-/// Trains, prints both reports, writes the model and its curves.
+/// Trains, prints both reports, writes the model, its curves and its confusion matrix.
 pub fn run(args: TrainArgs) -> Result<()> {
     let settings = args.settings.resolve()?;
     super::start_logging(&settings, "warn");
@@ -62,10 +62,17 @@ pub fn run(args: TrainArgs) -> Result<()> {
     let identity =
         Identity { model: name(&args.model), version: 0, dataset_id: String::new(), dataset_name: name(&args.dataset) };
     artifact::publish(&args.model, trained.manifest(&plan, &data, identity), &trained.tensors, &trained.report)?;
-    curves::draw(&args.model.join(CURVES), &bars.epochs)?;
+    draw(&args.model.join(CURVES), charts::curves(&bars.epochs)?)?;
+    if let Some(last) = trained.report.phases.last() {
+        draw(&args.model.join(CONFUSION), charts::confusion(last)?)?;
+    }
     println!("{}", trained.report);
-    println!("model in {0}, curves in {0}/{CURVES}", args.model.display());
+    println!("model in {0}, curves in {0}/{CURVES}, confusion matrix in {0}/{CONFUSION}", args.model.display());
     Ok(())
+}
+
+fn draw(path: &Path, svg: String) -> Result<()> {
+    std::fs::write(path, svg).with_context(|| format!("{} can't be written", path.display()))
 }
 
 fn recipe(text: &str) -> Result<topgraft::recipe::Recipe> {

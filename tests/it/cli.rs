@@ -32,11 +32,13 @@ fn trains_and_predicts_from_a_folder() {
     assert!(trained.status.success(), "{}", text(&trained.stderr));
     let printed = text(&trained.stdout);
     assert!(printed.contains("after warm_up") && printed.contains("after fine_tune"), "{printed}");
-    for file in ["manifest.json", "weights.safetensors", "report.json", "curves.svg"] {
+    for file in ["manifest.json", "weights.safetensors", "report.json", "curves.svg", "confusion.svg"] {
         assert!(Path::new(&path("model")).join(file).exists(), "{file}");
     }
     let curves = std::fs::read_to_string(Path::new(&path("model")).join("curves.svg")).unwrap();
     assert!(curves.contains("<svg") && curves.contains("accuracy") && curves.contains("fine-tune begins"));
+    let confusion = std::fs::read_to_string(Path::new(&path("model")).join("confusion.svg")).unwrap();
+    assert!(confusion.contains("fine_tune, epoch") && confusion.contains("blue"));
 
     std::fs::write(path("new.png"), encoded(2, 40, ImageFormat::Png)).unwrap();
     std::fs::write(path("notes.txt"), "not a picture").unwrap();

@@ -1,4 +1,4 @@
-//! A job's epochs, as JSON or as CSV.
+//! A job's epochs, as JSON, as CSV or as a picture.
 
 use std::fmt::Write;
 
@@ -9,8 +9,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+use crate::api::chart::{SVG, svg};
 use crate::api::extract::{Json, Path, Query, accepted};
 use crate::api::{ApiError, AppState, Problem};
+use crate::charts;
 use crate::report::Epoch;
 
 /// A job's epochs.
@@ -26,20 +28,22 @@ pub(super) struct Epochs {
 enum EpochsFormat {
     Json,
     Csv,
+    Svg,
 }
 
 /// How to write them.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct EpochsQuery {
-    /// `json` or `csv`; what `Accept` says if not given.
+    /// `json`, `csv` or `svg`; what `Accept` says if not given.
     #[param(inline)]
     format: Option<EpochsFormat>,
 }
 
 /// A job's epochs
 ///
-/// JSON, or CSV with `Accept: text/csv` or `?format=csv`.
+/// JSON, CSV with `Accept: text/csv` or `?format=csv`, or the curves of loss and accuracy as a picture with
+/// `Accept: image/svg+xml` or `?format=svg`.
 #[utoipa::path(
     get,
     path = "/v1/jobs/{id}/epochs",
@@ -47,7 +51,7 @@ pub(super) struct EpochsQuery {
     tag = "jobs",
     params(("id" = Uuid, Path, description = "The job's id"), EpochsQuery),
     responses(
-        (status = OK, content((Epochs = "application/json"), (String = "text/csv"))),
+        (status = OK, content((Epochs = "application/json"), (String = "text/csv"), (String = "image/svg+xml"))),
         (status = NOT_FOUND, body = Problem, content_type = "application/problem+json"),
     ),
 )]
@@ -59,12 +63,16 @@ pub(super) async fn epochs(
 ) -> Result<Response, ApiError> {
     state.store.job(id).await?;
     let items = state.store.epochs(id).await?;
-    let accepts_csv = accepted(&headers, &["application/json", "text/csv"]) == "text/csv";
-    let is_csv = query.format.map_or(accepts_csv, |format| format == EpochsFormat::Csv);
-    if is_csv {
-        return Ok(([(header::CONTENT_TYPE, "text/csv; charset=utf-8")], csv(&items)).into_response());
-    }
-    Ok(Json(Epochs { items }).into_response())
+    let format = query.format.unwrap_or_else(|| match accepted(&headers, &["application/json", "text/csv", SVG]) {
+        "text/csv" => EpochsFormat::Csv,
+        SVG => EpochsFormat::Svg,
+        _ => EpochsFormat::Json,
+    });
+    Ok(match format {
+        EpochsFormat::Json => Json(Epochs { items }).into_response(),
+        EpochsFormat::Csv => ([(header::CONTENT_TYPE, "text/csv; charset=utf-8")], csv(&items)).into_response(),
+        EpochsFormat::Svg => svg(charts::curves(&items))?,
+    })
 }
 
 /// No field can hold a comma, quote or line break: all are numbers but the phase, whose names are ours.

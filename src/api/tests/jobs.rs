@@ -113,6 +113,10 @@ async fn epochs_are_json_or_csv() {
         );
     }
     assert_eq!(api.get_as(&format!("{uri}?format=json"), "text/csv").await.json(), json);
+    for answer in [api.get_as(&uri, "image/svg+xml").await, api.get(&format!("{uri}?format=svg")).await] {
+        assert_eq!(answer.headers[header::CONTENT_TYPE], "image/svg+xml");
+        assert!(std::str::from_utf8(&answer.body).unwrap().starts_with("<svg"));
+    }
 }
 
 /// Ids, kinds and data of a stream.

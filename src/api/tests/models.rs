@@ -75,6 +75,13 @@ async fn versions_aliases_and_reports() {
         assert_eq!(answer.headers[header::CONTENT_TYPE], "text/plain; charset=utf-8");
         assert!(std::str::from_utf8(&answer.body).unwrap().contains("weighted avg"));
     }
+    for answer in [
+        api.get_as("/v1/models/flowers/report", "image/svg+xml").await,
+        api.get(&format!("/v1/jobs/{job}/report?format=svg")).await,
+    ] {
+        assert_eq!(answer.headers[header::CONTENT_TYPE], "image/svg+xml");
+        assert!(std::str::from_utf8(&answer.body).unwrap().contains("tulip"));
+    }
     assert_eq!(api.delete("/v1/models/flowers/aliases/production").await.status, 204);
     assert_eq!(api.get("/v1/models/flowers").await.json()["default_version"], 2);
 }
