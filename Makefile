@@ -11,7 +11,7 @@ CLIENTS := target/clients
 TEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo "cargo nextest run" || echo "cargo test")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build weights serve demo test bench bench-serve soak contract fuzz lint deps clean
+.PHONY: help setup build weights serve demo test bench bench-serve audit soak contract fuzz lint deps clean
 
 help: ## list the targets
 	@echo "make TARGET [VARIABLE=value]"
@@ -47,6 +47,9 @@ bench: weights ## time each stage beside the machine's limits; DATASET=path, WHO
 
 bench-serve: weights ## time predictions over HTTP beside the engine alone; ONLY=http,models,… RAW=script BODY=onnx for other engines
 	$(PYTHON) scripts/bench/serve.py --binary $(BIN) --weights $(abspath $(WEIGHTS)) $(if $(ONLY),--only '$(ONLY)') $(if $(RAW),--raw '$(RAW)' --body '$(BODY)')
+
+audit: weights ## spoil a data set and say what an audit finds of that, DATASET=archive.zip (needs Pillow)
+	$(PYTHON) scripts/bench/audit.py '$(DATASET)' --binary $(BIN) --weights $(abspath $(WEIGHTS))
 
 soak: weights ## kill workers and servers at random, KILLS=100 times; every job must end as if it had been left alone
 	$(PYTHON) scripts/soak.py --binary $(BIN) --weights $(abspath $(WEIGHTS)) $(if $(KILLS),--kills $(KILLS))

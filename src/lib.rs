@@ -6,13 +6,14 @@
 //! main, cli  →  api  →  jobs, upkeep, inference, webhooks  →  training, dataset, store, artifact  →  vision
 //! ```
 //!
-//! Nothing points back up. `access`, `recipe`, `report`, `names`, `hex`, `disk` and `config` are plain data that any room may use.
+//! Nothing points back up. `access`, `charts`, `recipe`, `report`, `names`, `hex`, `disk` and `config` are plain data that any room may use.
 //! `tch` is named only in `vision`, `training` and `inference`, `sqlx` only in `store`, `axum` only in `api`: each can be
 //! replaced without the others noticing.
 
 pub mod access;
 pub mod api;
 pub mod artifact;
+pub mod charts;
 pub mod config;
 pub mod dataset;
 pub mod disk;

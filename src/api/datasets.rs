@@ -1,8 +1,10 @@
 //! Data sets: upload, look at, delete.
 
+mod audit;
 mod images;
 mod ingestor;
 pub(super) mod received;
+mod revisions;
 mod upload;
 
 use std::collections::HashSet;
@@ -41,6 +43,9 @@ pub(super) fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(images::list))
         .routes(routes!(images::show))
         .routes(routes!(rejected))
+        .routes(routes!(audit::start, audit::show))
+        .routes(routes!(audit::findings))
+        .routes(routes!(revisions::revise))
 }
 
 /// A data set.

@@ -2,6 +2,7 @@
 //! file only merges them.
 
 mod access;
+mod chart;
 mod datasets;
 mod download;
 mod error;

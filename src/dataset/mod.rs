@@ -5,11 +5,15 @@
 //! directly contains it.
 
 pub mod archive;
+pub mod audit;
+mod content;
+pub mod duplicates;
 mod error;
 pub mod ingest;
 mod limits;
 pub mod pack;
 mod paths;
+pub mod revise;
 pub mod split;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -41,6 +45,8 @@ pub struct ImageRecord {
     pub offset: u64,
     /// The length of the encoded picture, in bytes.
     pub bytes: u64,
+    /// The number of the first picture that shows the same, this one included; `None` if no other does.
+    pub duplicate_group: Option<u32>,
 }
 
 /// An entry that wasn't taken.

@@ -64,7 +64,7 @@ pub(crate) fn shown(name: &str, max_bytes: usize) -> String {
     name[..name.floor_char_boundary(max_bytes)].to_owned()
 }
 
-fn class_name(folder: &str) -> Result<String, String> {
+pub(super) fn class_name(folder: &str) -> Result<String, String> {
     let name = folder.trim();
     let chars = name.chars().count();
     if chars == 0 || chars > MAX_CLASS_CHARS {

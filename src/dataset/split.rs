@@ -55,13 +55,15 @@ pub enum SplitError {
         /// The validation fraction.
         validation: f64,
     },
-    /// There isn't one key for each label.
-    #[error("there are {labels} labels and {keys} keys: there must be one key for each label")]
+    /// There isn't one key and one group for each label.
+    #[error("there are {labels} labels, {keys} keys and {groups} groups: there must be one of each for each picture")]
     Lengths {
         /// The number of labels.
         labels: usize,
         /// The number of keys.
         keys: usize,
+        /// The number of groups.
+        groups: usize,
     },
 }
 
@@ -74,18 +76,23 @@ pub enum SplitError {
 /// keeps most of its old split, and a test share leaves the validation pictures what they were without it, unless they
 /// were all but one of a class: the test needs one, and at least one must be left to learn from.
 ///
+/// Pictures that have a number in common in `groups` show the same, and stay on one side, whatever their classes: a group ranks as
+/// its lowest picture does, and goes where all of it fits. Should a class have nothing but groups that don't fit, pictures of it
+/// are taken singly: every class is on every side.
+///
 /// # Errors
 /// When a class has fewer than [`MIN_PER_CLASS`] pictures, one more with a test share, the fractions aren't inside 0 to 1 or
 /// add up to 1 or more, or the lengths differ.
 pub fn stratified<K: AsRef<str>>(
     labels: &[u32],
     keys: &[K],
+    groups: &[Option<u32>],
     validation_fraction: f64,
     test_fraction: f64,
     seed: u64,
 ) -> Result<Split, SplitError> {
-    if labels.len() != keys.len() {
-        return Err(SplitError::Lengths { labels: labels.len(), keys: keys.len() });
+    if labels.len() != keys.len() || labels.len() != groups.len() {
+        return Err(SplitError::Lengths { labels: labels.len(), keys: keys.len(), groups: groups.len() });
     }
     // Not-a-number fails these comparisons too.
     if !(validation_fraction > 0.0 && validation_fraction < 1.0) {
@@ -94,42 +101,122 @@ pub fn stratified<K: AsRef<str>>(
     if !(test_fraction >= 0.0 && validation_fraction + test_fraction < 1.0) {
         return Err(SplitError::TestFraction { test: test_fraction, validation: validation_fraction });
     }
-    let mut classes: BTreeMap<u32, Vec<(Rank, &str, usize)>> = BTreeMap::new();
-    for (index, (&label, key)) in labels.iter().zip(keys).enumerate() {
-        let key = key.as_ref();
-        classes.entry(label).or_default().push((rank(seed, key), key, index));
+    let mut sizes: BTreeMap<u32, usize> = BTreeMap::new();
+    labels.iter().for_each(|&label| *sizes.entry(label).or_default() += 1);
+    let (mut validation, mut test) = (Quota::new(), Quota::new());
+    for (&class, &images) in &sizes {
+        let (validated, tested) = shares(class, images, validation_fraction, test_fraction)?;
+        validation.insert(class, validated);
+        test.insert(class, tested);
     }
-    let mut split = Split { train: Vec::new(), validation: Vec::new(), test: Vec::new() };
-    for (class, mut pictures) in classes {
-        let images = pictures.len();
-        let (validation, test) = if test_fraction == 0.0 {
-            if images < MIN_PER_CLASS {
-                return Err(SplitError::ClassTooSmall { class, images });
-            }
-            (share(images, validation_fraction, images - 1), 0)
+    let units = units(labels, keys, groups, seed);
+    let (mut validation, units) = take(units, labels, validation, false);
+    let (mut test, units) = take(units, labels, test, true);
+    let mut train: Vec<usize> = units.into_iter().flat_map(|unit| unit.images).collect();
+    train.sort_unstable();
+    validation.sort_unstable();
+    test.sort_unstable();
+    Ok(Split { train, validation, test })
+}
+
+/// Divides pictures into `count` parts, numbered from 0, each with about as many of each class; groups stay together, and each class
+/// of two pictures or more is in two parts or more unless it is one group. The order of pictures doesn't matter.
+#[must_use]
+pub fn folds<K: AsRef<str>>(labels: &[u32], keys: &[K], groups: &[Option<u32>], count: u32, seed: u64) -> Vec<u32> {
+    let mut folds = vec![0; labels.len()];
+    let mut dealt: BTreeMap<u32, usize> = BTreeMap::new();
+    for unit in units(labels, keys, groups, seed) {
+        let class = dealt.entry(labels[unit.images[0]]).or_default();
+        let fold = (*class % count as usize) as u32;
+        *class += 1;
+        unit.images.into_iter().for_each(|image| folds[image] = fold);
+    }
+    folds
+}
+
+/// How many of a class's pictures are for validation, and how many for the test.
+fn shares(class: u32, images: usize, validation: f64, test: f64) -> Result<(usize, usize), SplitError> {
+    if test == 0.0 {
+        if images < MIN_PER_CLASS {
+            return Err(SplitError::ClassTooSmall { class, images });
+        }
+        return Ok((share(images, validation, images - 1), 0));
+    }
+    if images < MIN_PER_CLASS + 1 {
+        return Err(SplitError::ClassTooSmallToTest { class, images });
+    }
+    let validated = share(images, validation, images - 2);
+    Ok((validated, share(images, test, images - validated - 1)))
+}
+
+/// Pictures that go to one side together.
+struct Unit<'a> {
+    /// Its lowest picture's rank and key.
+    rank: (Rank, &'a str),
+    images: Vec<usize>,
+}
+
+/// How many pictures of each class are wanted.
+type Quota = BTreeMap<u32, usize>;
+
+/// The pictures in units, in order of their ranks.
+fn units<'a, K: AsRef<str>>(labels: &[u32], keys: &'a [K], groups: &[Option<u32>], seed: u64) -> Vec<Unit<'a>> {
+    // Equal contents of several classes have one rank: then the class decides.
+    let ranked = |image: usize| (rank(seed, keys[image].as_ref()), keys[image].as_ref(), labels[image]);
+    let mut units: BTreeMap<(Option<u32>, usize), Vec<usize>> = BTreeMap::new();
+    for (image, group) in groups.iter().enumerate() {
+        // A picture by itself is known by its own number.
+        let unit = if group.is_some() { (*group, 0) } else { (None, image) };
+        units.entry(unit).or_default().push(image);
+    }
+    let unit = |mut images: Vec<usize>| {
+        images.sort_by_cached_key(|&image| ranked(image));
+        let (rank, key, _) = ranked(images[0]);
+        Unit { rank: (rank, key), images }
+    };
+    let mut units: Vec<Unit<'_>> = units.into_values().map(unit).collect();
+    units.sort_by(|a, b| (a.rank, labels[a.images[0]]).cmp(&(b.rank, labels[b.images[0]])));
+    units
+}
+
+/// Takes of `units`, from the lowest on or from the highest on, each whose pictures are all wanted; then, of classes of which that
+/// were none, pictures out of their units. Answers the pictures taken and the units left.
+fn take<'a>(
+    mut units: Vec<Unit<'a>>,
+    labels: &[u32],
+    mut wanted: Quota,
+    from_the_highest: bool,
+) -> (Vec<usize>, Vec<Unit<'a>>) {
+    if from_the_highest {
+        units.reverse();
+    }
+    let whole = wanted.clone();
+    let (mut taken, mut left) = (Vec::new(), Vec::new());
+    for unit in units {
+        let mut counts = Quota::new();
+        unit.images.iter().for_each(|&image| *counts.entry(labels[image]).or_default() += 1);
+        if counts.iter().all(|(class, count)| wanted[class] >= *count) {
+            counts.into_iter().for_each(|(class, count)| *wanted.entry(class).or_default() -= count);
+            taken.extend(unit.images);
         } else {
-            if images < MIN_PER_CLASS + 1 {
-                return Err(SplitError::ClassTooSmallToTest { class, images });
-            }
-            let validation = share(images, validation_fraction, images - 2);
-            (validation, share(images, test_fraction, images - validation - 1))
-        };
-        pictures.sort_unstable();
-        for (position, (_, _, index)) in pictures.into_iter().enumerate() {
-            let side = if position < validation {
-                &mut split.validation
-            } else if position < images - test {
-                &mut split.train
-            } else {
-                &mut split.test
-            };
-            side.push(index);
+            left.push(unit);
         }
     }
-    split.train.sort_unstable();
-    split.validation.sort_unstable();
-    split.test.sort_unstable();
-    Ok(split)
+    for (class, mut missing) in wanted.into_iter().filter(|(class, wanted)| *wanted > 0 && *wanted == whole[class]) {
+        for unit in &mut left {
+            let (singly, together) = unit.images.iter().partition(|&&image| {
+                let take = labels[image] == class && missing > 0;
+                missing -= usize::from(take);
+                take
+            });
+            taken.extend::<Vec<usize>>(singly);
+            unit.images = together;
+        }
+    }
+    if from_the_highest {
+        left.reverse();
+    }
+    (taken, left)
 }
 
 type Rank = [u8; 32];

@@ -87,13 +87,7 @@ const NO_ROOM: &str = "the server's disk is full: free some space in the data fo
 /// Trains on `images`, which are the data set's, and publishes.
 pub fn execute(input: &Input, images: Vec<ImageRecord>) -> Result<Done, ExecuteError> {
     let Input { settings, job, dataset, .. } = input;
-    let data = TrainingData {
-        classes: dataset.classes.iter().map(|class| class.name.clone()).collect(),
-        images,
-        content_sha256: dataset.content_sha256.clone().unwrap_or_default(),
-        pack: Pack::open(&settings.pack(dataset.id)).map_err(TrainingError::Pack)?,
-        limits: settings.picture_limits(),
-    };
+    let data = training_data(settings, dataset, images)?;
     let plan = Plan {
         recipe: job.recipe,
         body: &input.body,
@@ -127,6 +121,17 @@ pub fn execute(input: &Input, images: Vec<ImageRecord>) -> Result<Done, ExecuteE
     };
     artifact::publish(&dir, trained.manifest(&plan, &data, identity), &trained.tensors, &trained.report)?;
     Ok(done(&trained, version, dir, data.classes.len() as u32))
+}
+
+/// A ready data set, opened.
+pub fn training_data(settings: &Settings, dataset: &Dataset, images: Vec<ImageRecord>) -> Result<TrainingData, TrainingError> {
+    Ok(TrainingData {
+        classes: dataset.classes.iter().map(|class| class.name.clone()).collect(),
+        images,
+        content_sha256: dataset.content_sha256.clone().unwrap_or_default(),
+        pack: Pack::open(&settings.pack(dataset.id)).map_err(TrainingError::Pack)?,
+        limits: settings.picture_limits(),
+    })
 }
 
 fn done(trained: &Trained, version: Option<i64>, dir: PathBuf, classes: u32) -> Done {

@@ -1,4 +1,4 @@
-//! The worker: claims jobs and runs them, one after the other.
+//! The worker: claims jobs and runs them, one after the other; audits of data sets, which are short, come before.
 //!
 //! A turn: (1) claim the oldest queued job under a fresh lease, or wait a moment; (2) load its data set; (3) train on a
 //! thread of its own, each event written as a row before training goes on; (4) meanwhile renew the lease and ask whether
@@ -9,15 +9,17 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use super::audit;
 use super::execute::{self, Done, ExecuteError};
 use super::patience::{has_room, insist};
+use super::watch::{Claimed, Held, StopReason, watch};
 use crate::config::Settings;
 use crate::store::{self, Claim, Failure, Job, Store, StoreError};
 use crate::training::TrainingError;
@@ -27,8 +29,6 @@ use crate::vision::weights::{BodyWeights, WeightsError};
 const IDLE: Duration = Duration::from_millis(500);
 /// How long a worker waits that can't begin a job, since the disk is full or the database can't be written.
 const TROUBLED: Duration = Duration::from_secs(3);
-/// How often a running job's row is asked whether to stop, which also renews the lease.
-const HEARTBEAT: Duration = Duration::from_millis(500);
 
 /// A worker that can't go on.
 #[derive(Debug, thiserror::Error)]
@@ -41,15 +41,20 @@ pub enum WorkerError {
     Store(#[from] StoreError),
 }
 
-/// Why a running job has to stop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum StopReason {
-    /// Somebody cancelled it.
-    Cancelled,
-    /// The worker was asked to end.
-    Shutdown,
-    /// The lease is gone: another may be at it already.
-    LostLease,
+/// What a worker has claimed.
+enum Work {
+    /// To look through this data set.
+    Audit(Uuid),
+    /// To train.
+    Job(Box<Job>),
+}
+
+/// What waits longest; audits first.
+async fn claimed(store: &Store, claim: &Claim<'_>) -> Result<Option<Work>, StoreError> {
+    if let Some(dataset) = store.claim_audit(claim).await? {
+        return Ok(Some(Work::Audit(dataset)));
+    }
+    Ok(store.claim(claim).await?.map(|job| Work::Job(Box::new(job))))
 }
 
 /// Works until `shutdown` turns true; the job at hand then goes back to the queue.
@@ -84,8 +89,9 @@ pub async fn run(
         let lease = Uuid::now_v7();
         let claim =
             Claim { worker, lease, now: store::now(), lease_ms: settings.lease_ms(), max_attempts: settings.max_attempts };
-        match store.claim(&claim).await {
-            Ok(Some(job)) => run_job(&settings, &store, &body, &job, lease, shutdown.clone()).await?,
+        match claimed(&store, &claim).await {
+            Ok(Some(Work::Audit(dataset))) => audit::run(&settings, &store, &body, dataset, lease, shutdown.clone()).await?,
+            Ok(Some(Work::Job(job))) => run_job(&settings, &store, &body, &job, lease, shutdown.clone()).await?,
             Ok(None) => rest(IDLE, &mut shutdown).await,
             Err(error) if error.is_passing() => {
                 tracing::warn!(%error, "no job can be claimed for now");
@@ -117,8 +123,8 @@ async fn run_job(
 ) -> Result<(), WorkerError> {
     tracing::info!(job = %job.id, attempt = job.attempts, model = %job.model, "job started");
     let stop = Arc::new(AtomicBool::new(false));
-    let watcher = watch_job(store.clone(), job.id, lease, settings.lease_ms(), Arc::clone(&stop), shutdown.clone());
-    let mut watcher = tokio::spawn(watcher);
+    let held = Held { what: Claimed::Job(job.id), lease, lease_ms: settings.lease_ms() };
+    let mut watcher = tokio::spawn(watch(store.clone(), held, Arc::clone(&stop), shutdown.clone()));
     let images = store.all_images(job.dataset.id).await;
     let dataset = store.dataset(&job.dataset.id.to_string()).await;
     let outcome = match images.and_then(|images| Ok((dataset?, images))) {
@@ -193,41 +199,6 @@ async fn settle(
         Err(error) => return Err(error.into()),
     }
     Ok(())
-}
-
-/// Renews the lease until the job is cancelled, the worker is to end, or the lease is gone; then stops it and answers why.
-async fn watch_job(
-    store: Store,
-    job: Uuid,
-    lease: Uuid,
-    lease_ms: i64,
-    stop: Arc<AtomicBool>,
-    mut shutdown: watch::Receiver<bool>,
-) -> StopReason {
-    loop {
-        let why = match store.heartbeat(job, lease, store::now(), lease_ms).await {
-            Ok(beat) if !beat.still_mine => Some(StopReason::LostLease),
-            Ok(beat) if beat.cancel_requested => Some(StopReason::Cancelled),
-            Ok(_) if *shutdown.borrow() => Some(StopReason::Shutdown),
-            Ok(_) => None,
-            Err(error) => {
-                // The lease outlasts many beats: a database that is busy for a moment doesn't end the job.
-                tracing::warn!(%job, %error, "heartbeat failed");
-                None
-            }
-        };
-        if let Some(why) = why {
-            stop.store(true, Ordering::Release);
-            return why;
-        }
-        tokio::select! {
-            () = tokio::time::sleep(HEARTBEAT) => {}
-            changed = shutdown.changed() => if changed.is_err() {
-                // Nobody can ask for an end any more; go on beating.
-                tokio::time::sleep(HEARTBEAT).await;
-            },
-        }
-    }
 }
 
 fn remove(dir: &Path) {

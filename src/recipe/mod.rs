@@ -60,6 +60,8 @@ pub struct Recipe {
     pub validation_fraction: f64,
     /// Share of each class kept untouched until the end; 0 for none.
     pub test_fraction: f64,
+    /// Whether pictures that show the same stay on one side of the split: what is told of new pictures then comes from new pictures.
+    pub group_duplicates: bool,
     /// Side in pixels of the square that the network sees, a multiple of 32.
     pub input_size: u32,
     /// How a picture of any shape becomes that square when it is evaluated, so when it is served.

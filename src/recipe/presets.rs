@@ -21,7 +21,7 @@ const STRENGTHS: Augmentation = Augmentation { crop_area_min: 0.4, flip: true, r
 #[serde(rename_all = "snake_case")]
 pub enum Preset {
     /// The two-phase recipe known from Keras: 25 epochs RMSprop 1e-3 on the frozen body, then 100 epochs SGD 1e-3 from
-    /// `block5_conv1`.
+    /// `block5_conv1`; the split is a plain one, whatever pictures show.
     Classic,
     /// What suits most data sets: 256 pixels a side, the middle of the picture and 3 augmented views to learn from, label smoothing
     /// 0.1, 20 epochs Adam 1e-4 on the frozen body, then 12 epochs AdamW 1e-4 from `block5_conv1`, both along a cosine; evaluation
@@ -52,6 +52,7 @@ const fn classic() -> Recipe {
         batch_size: 32,
         validation_fraction: 0.25,
         test_fraction: 0.0,
+        group_duplicates: false,
         input_size: 224,
         resize: Resize::Squash,
         head: Head { units: 256, dropout: 0.5 },
@@ -72,6 +73,7 @@ const fn classic() -> Recipe {
 const fn balanced() -> Recipe {
     Recipe {
         preset: Preset::Balanced,
+        group_duplicates: true,
         input_size: 256,
         // Nothing of the shorter side is cut off when it is judged. To learn from, views are crops, larger than life on average; the
         // middle of the picture is closer to them than the whole square.

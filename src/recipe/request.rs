@@ -38,6 +38,8 @@ pub struct RecipeRequest {
     pub validation_fraction: Option<f64>,
     /// Share of each class kept untouched until the end, 0 (none) to 0.5; at most 0.9 together with `validation_fraction`.
     pub test_fraction: Option<f64>,
+    /// Whether pictures that show the same stay on one side of the split.
+    pub group_duplicates: Option<bool>,
     /// Side in pixels of the square that the network sees, 160 to 448, a multiple of 32.
     pub input_size: Option<u32>,
     /// How a picture of any shape becomes that square when it is evaluated and served: `squash`, `crop` or `square`.
@@ -191,6 +193,7 @@ impl RecipeRequest {
                 &VALIDATION_FRACTION,
             ),
             test_fraction: gate.within("test_fraction", self.test_fraction, base.test_fraction, &TEST_FRACTION),
+            group_duplicates: self.group_duplicates.unwrap_or(base.group_duplicates),
             input_size: gate.input_size(self.input_size, base.input_size),
             resize: self.resize.unwrap_or(base.resize),
             head: Head {

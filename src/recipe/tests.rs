@@ -43,7 +43,7 @@ fn a_recipe_from_before_is_what_it_was() {
     // The fields that there weren't, at what was done before there were any.
     assert_eq!((recipe.input_size, recipe.resize, recipe.augmentation.count), (224, Resize::Squash, 0));
     assert_eq!((recipe.class_balance, recipe.test_time_flip), (ClassBalance::None, false));
-    assert!(recipe.test_fraction == 0.0 && recipe.label_smoothing == 0.0);
+    assert!(recipe.test_fraction == 0.0 && recipe.label_smoothing == 0.0 && !recipe.group_duplicates);
     for phase in [recipe.warm_up, recipe.fine_tune.phase] {
         assert_eq!(phase.schedule, Schedule::new(ScheduleKind::Constant));
         assert!(phase.gradient_clip == 0.0 && phase.ema_decay == 0.0 && phase.patience == 0);

@@ -1,6 +1,7 @@
 //! Data sets: one row each, and their classes, pictures and rejections, which appear together when ingestion is over.
 
 mod content;
+mod enter;
 #[cfg(test)]
 mod tests;
 
@@ -14,9 +15,9 @@ use uuid::Uuid;
 pub use content::{Image, Rejection};
 
 use super::jobs::Failure;
-use super::rows::{Cells, signed};
-use super::{Allowance, Conflict, Keep, Missing, Page, Store, StoreError, Tx, idempotency, keys, now};
-use crate::dataset::{ClassCount, Ingested, Rejected};
+use super::rows::Cells;
+use super::{Allowance, Conflict, Missing, Page, Store, StoreError, Tx};
+use crate::dataset::ClassCount;
 use crate::names::Name;
 
 /// What a data set is.
@@ -108,88 +109,15 @@ fn dataset(row: &SqliteRow) -> Result<Dataset, StoreError> {
     })
 }
 
+/// A data set's classes in order.
+const CLASSES: &str = "select name, images from dataset_classes where dataset_id = $1 order by class";
+
 fn class(row: &SqliteRow) -> Result<ClassCount, StoreError> {
     let row = Cells(row);
     Ok(ClassCount { name: row.get("name")?, images: row.unsigned("images")? })
 }
 
 impl Store {
-    /// Enters a data set whose archive is there and is about to be read.
-    ///
-    /// # Errors
-    /// [`Conflict::DatasetNameTaken`]; [`Conflict::KeyInUse`]; [`StoreError::OverQuota`].
-    pub async fn insert_dataset(&self, new: &NewDataset, keep: Option<Keep<'_, Dataset>>) -> Result<Dataset, StoreError> {
-        let mut tx = self.begin().await?;
-        if let Some(allowance) = &new.allowance {
-            keys::refuse_bytes(&mut tx, allowance, new.bytes).await?;
-        }
-        let row = sqlx::query(
-            "insert into datasets (id, name, state, bytes, archive_sha256, created_at, key_id)
-             values ($1, $2, 'ingesting', $3, $4, $5, $6) returning *",
-        )
-        .bind(new.id.to_string())
-        .bind(new.name.as_str())
-        .bind(signed(new.bytes))
-        .bind(&new.archive_sha256)
-        .bind(now())
-        .bind(new.allowance.map(|allowance| allowance.key.to_string()))
-        .fetch_one(&mut *tx)
-        .await?;
-        let dataset = dataset(&row)?;
-        idempotency::remember(&mut tx, keep, &dataset).await?;
-        tx.commit().await?;
-        Ok(dataset)
-    }
-
-    /// Ingestion is over: classes, pictures and rejections appear, and the data set is ready.
-    ///
-    /// # Errors
-    /// [`Missing::Dataset`] if it isn't being ingested; [`StoreError::OverQuota`] if its pictures are more than its key may have.
-    pub async fn finish_dataset(&self, id: Uuid, ingested: &Ingested) -> Result<(), StoreError> {
-        let mut tx = self.begin().await?;
-        let stored = ingested.images.iter().map(|image| image.bytes).sum();
-        keys::refuse_pictures(&mut tx, id, stored).await?;
-        let updated = sqlx::query(
-            "update datasets set state = 'ready', images = $2, rejected = $3, content_sha256 = $4, finished_at = $5,
-             stored_bytes = $6 where id = $1 and state = 'ingesting'",
-        )
-        .bind(id.to_string())
-        .bind(signed(ingested.images.len() as u64))
-        .bind(signed(ingested.rejected.len() as u64))
-        .bind(&ingested.content_sha256)
-        .bind(now())
-        .bind(signed(stored))
-        .execute(&mut *tx)
-        .await?;
-        one(updated.rows_affected())?;
-        content::insert_classes(&mut tx, id, ingested).await?;
-        content::insert_images(&mut tx, id, &ingested.images).await?;
-        content::insert_rejections(&mut tx, id, &ingested.rejected).await?;
-        Ok(tx.commit().await?)
-    }
-
-    /// Ingestion came to nothing.
-    ///
-    /// # Errors
-    /// [`Missing::Dataset`] if it isn't being ingested.
-    pub async fn fail_dataset(&self, id: Uuid, failure: &Failure, rejected: &[Rejected]) -> Result<(), StoreError> {
-        let mut tx = self.begin().await?;
-        let updated = sqlx::query(
-            "update datasets set state = 'failed', error_code = $2, error_message = $3, rejected = $4, finished_at = $5
-             where id = $1 and state = 'ingesting'",
-        )
-        .bind(id.to_string())
-        .bind(&failure.code)
-        .bind(&failure.message)
-        .bind(signed(rejected.len() as u64))
-        .bind(now())
-        .execute(&mut *tx)
-        .await?;
-        one(updated.rows_affected())?;
-        content::insert_rejections(&mut tx, id, rejected).await?;
-        Ok(tx.commit().await?)
-    }
-
     /// The data set with this id or, if there is none, with this name.
     ///
     /// # Errors
@@ -203,10 +131,7 @@ impl Store {
         .await?
         .ok_or(Missing::Dataset)?;
         let mut dataset = dataset(&row)?;
-        let rows = sqlx::query("select name, images from dataset_classes where dataset_id = $1 order by class")
-            .bind(dataset.id.to_string())
-            .fetch_all(&self.read)
-            .await?;
+        let rows = sqlx::query(CLASSES).bind(dataset.id.to_string()).fetch_all(&self.read).await?;
         dataset.classes = rows.iter().map(class).collect::<Result<_, _>>()?;
         Ok(dataset)
     }
@@ -300,8 +225,4 @@ pub(super) async fn ready(tx: &mut Tx, id: Uuid) -> Result<Name, StoreError> {
         Some(conflict) => Err(conflict.into()),
         None => Ok(name),
     }
-}
-
-fn one(rows: u64) -> Result<(), StoreError> {
-    if rows == 1 { Ok(()) } else { Err(Missing::Dataset.into()) }
 }

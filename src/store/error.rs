@@ -57,6 +57,9 @@ pub enum Missing {
     /// A picture of a data set.
     #[error("the dataset has no such image")]
     Image,
+    /// An audit of a data set.
+    #[error("the dataset hasn't been audited: POST to this address to have it done")]
+    Audit,
     /// A job.
     #[error("there is no such job")]
     Job,
@@ -88,6 +91,7 @@ impl Missing {
             Self::Dataset => "dataset_not_found",
             Self::Class => "class_not_found",
             Self::Image => "image_not_found",
+            Self::Audit => "audit_not_found",
             Self::Job => "job_not_found",
             Self::Sweep => "sweep_not_found",
             Self::Trial => "trial_not_found",
@@ -187,7 +191,8 @@ impl Conflict {
     }
 
     /// Why a data set in this state can't be used; `None` if it can.
-    pub(super) const fn of_dataset(state: DatasetState) -> Option<Self> {
+    #[must_use]
+    pub const fn of_dataset(state: DatasetState) -> Option<Self> {
         match state {
             DatasetState::Ready => None,
             DatasetState::Ingesting => Some(Self::DatasetIngesting),

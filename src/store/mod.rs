@@ -8,6 +8,7 @@
 //! it writes.
 
 pub mod audit;
+pub mod audits;
 pub mod datasets;
 mod error;
 pub mod events;
@@ -33,6 +34,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePo
 use sqlx::{Connection, SqlSafeStr, Sqlite, Transaction};
 
 pub use audit::{AuditEntry, NewAuditEntry};
+pub use audits::{Audit, AuditState};
 pub use datasets::{Dataset, DatasetState, Image, NewDataset, Rejection};
 pub use error::{Conflict, Missing, OverQuota, StoreError};
 pub use events::Event;
@@ -172,6 +174,8 @@ async fn migrate(pool: &SqlitePool) -> Result<(), StoreError> {
         (5, "access", include_str!("../../migrations/0005_access.sql")),
         (6, "idempotency", include_str!("../../migrations/0006_idempotency.sql")),
         (7, "webhooks", include_str!("../../migrations/0007_webhooks.sql")),
+        (8, "duplicates", include_str!("../../migrations/0008_duplicates.sql")),
+        (9, "audits", include_str!("../../migrations/0009_audits.sql")),
     ];
     let migrations = migrations.into_iter().map(|(number, name, sql)| {
         Migration::new(number, Cow::Borrowed(name), MigrationType::Simple, sql.into_sql_str(), false)

@@ -29,6 +29,7 @@ pub(crate) fn ingested(images: u64) -> Ingested {
         height: 2,
         offset: i * 10,
         bytes: 10,
+        duplicate_group: (i / 2 == 1).then_some(2),
     };
     let mut images: Vec<_> = (0..images).map(image).collect();
     images.sort_by(|a, b| (a.class, &a.path).cmp(&(b.class, &b.path)));

@@ -2,6 +2,7 @@
 //!
 //! Nothing here knows of jobs, databases or HTTP: [`run`] takes plain data and answers plain data.
 
+mod audit;
 mod average;
 mod checkpoint;
 mod data;
@@ -26,6 +27,7 @@ mod weights;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
+pub use audit::evidence;
 pub use checkpoint::{Checkpoint, CheckpointError, Checkpoints, Place, verify as verify_checkpoint};
 pub use data::TrainingData;
 pub use error::TrainingError;

@@ -187,4 +187,4 @@ struct Moved {
 }
 
 /// The target that torch leaves out of a loss; no class has this number.
-const NO_CLASS: i64 = -100;
+pub const NO_CLASS: i64 = -100;

@@ -6,13 +6,14 @@ use tch::Kind;
 
 use super::checkpoint::{Checkpoint, Checkpoints, Keeper};
 use super::evaluate::{Evaluation, Exam, evaluate};
-use super::features::{Demand, FeatureStore, Planned, Target, budget, plan};
+use super::features::{FeatureStore, Planned, Target, budget, demand, plan};
 use super::outliers::outliers;
 use super::phase::{Outcome, PhaseRun};
 use super::progress::Reporter;
 use super::sample::{self, Draw, Sample};
 use super::{Observer, Plan, Trained, TrainingData, TrainingError, seeds, weights};
-use crate::dataset::split::Split;
+use crate::dataset::ImageRecord;
+use crate::dataset::split::{Split, stratified};
 use crate::recipe::Recipe;
 use crate::report::{Calibration, PhaseName, PhaseReport, Prediction, Report, SplitSummary, tempered};
 use crate::vision::augmentation::View;
@@ -61,8 +62,9 @@ impl<'a> Run<'a> {
         let labels: Vec<u32> = data.images.iter().map(|image| image.class).collect();
         // By content, so that a renamed picture stays on its side.
         let keys: Vec<&str> = data.images.iter().map(|image| image.sha256.as_str()).collect();
-        let split =
-            crate::dataset::split::stratified(&labels, &keys, recipe.validation_fraction, recipe.test_fraction, recipe.seed)?;
+        let group = |image: &ImageRecord| image.duplicate_group.filter(|_| recipe.group_duplicates);
+        let groups: Vec<Option<u32>> = data.images.iter().map(group).collect();
+        let split = stratified(&labels, &keys, &groups, recipe.validation_fraction, recipe.test_fraction, recipe.seed)?;
         let from = if recipe.fine_tune.phase.epochs == 0 { UnfreezeFrom::NONE } else { recipe.fine_tune.unfreeze_from };
         let mut reporter = Reporter::new(observer);
         let resumed = checkpoints.and_then(|checkpoints| checkpoints.resume.as_ref());
@@ -216,17 +218,8 @@ const fn target(name: PhaseName) -> Target {
 /// What is kept of the pictures, within the budget.
 fn planned(plan: &Plan<'_>, split: &Split, from: UnfreezeFrom, backbone: &Backbone) -> Result<Planned, TrainingError> {
     let recipe = &plan.recipe;
-    let top = UnfreezeFrom::NONE.boundary_shape(recipe.input_size as usize).iter().product::<usize>();
-    let learning = backbone.precision().learning().bytes();
-    let demand = Demand {
-        train: split.train.len() as u64,
-        evaluated: evaluated(recipe, split).count() as u64,
-        views: recipe.augmentation.count,
-        boundary: from,
-        input_size: recipe.input_size,
-        number_bytes: backbone.precision().bytes() as u64,
-        top_bytes: if from == UnfreezeFrom::NONE { 0 } else { (top * learning) as u64 },
-    };
+    let rows = (split.train.len() as u64, evaluated(recipe, split).count() as u64);
+    let demand = demand(recipe, from, backbone.precision(), rows, recipe.augmentation.count);
     Ok(self::plan(&demand, budget(&plan.features_dir, plan.feature_cache_bytes)?))
 }
 

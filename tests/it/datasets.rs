@@ -3,8 +3,9 @@
 use std::io::Write;
 
 use image::ImageFormat;
+use serde_json::json;
 
-use crate::pictures::{encoded, entries, tar, zip};
+use crate::pictures::{encoded, entries, scene, tar, written, zip};
 use crate::server::Server;
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
@@ -98,6 +99,52 @@ fn what_cannot_be_a_data_set_is_refused_with_what_to_change() {
     assert!(small["error"]["message"].as_str().unwrap().contains("green"), "{small}");
     // Nothing of what was refused is left.
     assert_eq!(std::fs::read_dir(server.data_dir().join("uploads")).unwrap().count(), 0);
+}
+
+/// Saved again, smaller and as JPEG: the data set says so, and validation asks about nothing that was learnt from.
+#[test]
+fn copies_are_found_and_stay_on_one_side_of_the_split() {
+    let server = Server::start();
+    let copy = |seed| {
+        let small = image::DynamicImage::from(scene(seed)).resize(200, 150, image::imageops::FilterType::Triangle).to_rgb8();
+        written(&small, ImageFormat::Jpeg)
+    };
+    let mut entries: Vec<(String, Vec<u8>)> = (0..16)
+        .map(|seed| {
+            (format!("scenes/{}/{seed:02}.png", if seed < 8 { "a" } else { "b" }), written(&scene(seed), ImageFormat::Png))
+        })
+        .collect();
+    // Of the first three of `a`; the last of them says `b`.
+    for (path, seed) in [("a/copy-0", 0), ("a/copy-1", 1), ("b/copy-2", 2)] {
+        entries.push((format!("scenes/{path}.jpg"), copy(seed)));
+    }
+    server.dataset("scenes", &zip(&entries));
+    let images = server.get("/v1/datasets/scenes/images?limit=500").json()["items"].as_array().unwrap().clone();
+    let group = |path: &str| {
+        let image = images.iter().find(|image| image["path"] == format!("scenes/{path}")).unwrap();
+        image.get("duplicate_group").map(|group| group.as_u64().unwrap())
+    };
+    for (one, other) in [("a/00.png", "a/copy-0.jpg"), ("a/01.png", "a/copy-1.jpg"), ("a/02.png", "b/copy-2.jpg")] {
+        assert!(group(one).is_some() && group(one) == group(other), "{one} {other}: {:?} {:?}", group(one), group(other));
+    }
+    assert_eq!(images.iter().filter(|image| image.get("duplicate_group").is_some()).count(), 6, "{images:?}");
+
+    for seed in 1..4 {
+        let mut recipe = crate::jobs::quick();
+        recipe["seed"] = json!(seed);
+        recipe["group_duplicates"] = json!(true);
+        recipe["warm_up"] = json!({"epochs": 1});
+        recipe["fine_tune"] = json!({"epochs": 0});
+        let job = server.finished(&server.submit("scenes", "scenes", &recipe));
+        let report = server.get(&format!("/v1/jobs/{}/report", job["id"].as_str().unwrap())).json();
+        let validated = |path: &str| {
+            let predictions = report["predictions"].as_array().unwrap();
+            predictions.iter().any(|prediction| prediction["path"] == format!("scenes/{path}"))
+        };
+        for (one, other) in [("a/00.png", "a/copy-0.jpg"), ("a/01.png", "a/copy-1.jpg"), ("a/02.png", "b/copy-2.jpg")] {
+            assert_eq!(validated(one), validated(other), "seed {seed}: {one} {other}");
+        }
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 mod access;
 mod answer;
+mod audit;
 mod backbone;
 mod cli;
 mod datasets;

@@ -20,6 +20,21 @@ pub fn sized(class: usize, n: usize, width: u32, height: u32) -> RgbImage {
     })
 }
 
+/// A picture of many blots, which are elsewhere for each `seed`: as unlike others as photographs are.
+pub fn scene(seed: u32) -> RgbImage {
+    let noise = |n: u32| (n.wrapping_mul(2_654_435_761) ^ seed.wrapping_mul(40_503)).wrapping_mul(2_246_822_519) >> 16;
+    let blot = |n: u32| [noise(4 * n) % 320, noise(4 * n + 1) % 240, 6 + noise(4 * n + 2) % 40, noise(4 * n + 3) % 200];
+    let blots: Vec<[f32; 4]> = (0..40).map(|n| blot(n).map(|value| value as f32)).collect();
+    RgbImage::from_fn(320, 240, |x, y| {
+        let height = |[cx, cy, r, v]: &[f32; 4]| {
+            let far = (x as f32 - cx).powi(2) + (y as f32 - cy).powi(2);
+            v * (-far / (r * r)).exp()
+        };
+        let sum: f32 = blots.iter().map(height).sum();
+        Rgb([sum.min(255.0) as u8, (sum * 0.8).min(255.0) as u8, 60])
+    })
+}
+
 /// An encoded picture.
 pub fn encoded(class: usize, n: usize, format: ImageFormat) -> Vec<u8> {
     written(&picture(class, n), format)

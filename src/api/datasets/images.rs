@@ -32,6 +32,9 @@ pub(super) struct ImageBody {
     bytes: u64,
     /// SHA-256 of the encoded picture.
     sha256: String,
+    /// The number of the first picture that shows the same, this one included; absent if no other does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duplicate_group: Option<u32>,
 }
 
 impl From<Image> for ImageBody {
@@ -46,6 +49,7 @@ impl From<Image> for ImageBody {
             height: record.height,
             bytes: record.bytes,
             sha256: record.sha256,
+            duplicate_group: record.duplicate_group,
         }
     }
 }

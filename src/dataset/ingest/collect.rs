@@ -4,25 +4,21 @@ use std::collections::hash_map::Entry as Slot;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
-use sha2::{Digest, Sha256};
-
 use super::IngestProgress;
 use super::pipeline::{Accepted, Outcome};
+use crate::dataset::content::{Sha, content_sha256, too_little};
+use crate::dataset::duplicates::{self, PictureHash};
 use crate::dataset::pack::PackWriter;
-use crate::dataset::{ClassCount, DatasetError, ImageRecord, IngestFailure, Ingested, MIN_CLASSES, MIN_PER_CLASS, Rejected};
+use crate::dataset::{ClassCount, DatasetError, ImageRecord, IngestFailure, Ingested, Rejected};
 use crate::hex::hex;
-
-/// The first bytes of what a content hash is taken over; the number is raised when the rest changes.
-const CONTENT_HASH_DOMAIN: &[u8] = b"topgraft data set content 1\n";
 
 /// How many rejections an error quotes.
 const QUOTED_REJECTIONS: usize = 5;
 
-type Sha = [u8; 32];
-
 /// A picture that is in the pack; its class is known by where it is kept.
 struct Packed {
     sha256: Sha,
+    hash: Option<PictureHash>,
     record: ImageRecord,
 }
 
@@ -62,7 +58,7 @@ impl Collector {
     }
 
     fn accept(&mut self, picture: Accepted) -> Result<(), DatasetError> {
-        let Accepted { path, class, bytes, sha256, format, width, height } = picture;
+        let Accepted { path, class, bytes, sha256, hash, format, width, height } = picture;
         if !self.paths.insert(path.clone()) {
             let reason = "there is an earlier entry of the same path: rename one of them".into();
             self.rejected.push(Rejected { path, reason });
@@ -80,9 +76,12 @@ impl Collector {
         let bytes = bytes.len() as u64;
         self.accepted += 1;
         self.bytes += bytes;
-        // The class's index isn't known before all classes are.
-        let record = ImageRecord { path, class: 0, sha256: hex(&sha256), format, width, height, offset, bytes };
-        self.classes.entry(class).or_default().push(Packed { sha256, record });
+        // The class's index isn't known before all classes are, nor who shows the same before all pictures are.
+        let (class_number, duplicate_group) = (0, None);
+        let sha = hex(&sha256);
+        let record =
+            ImageRecord { path, class: class_number, sha256: sha, format, width, height, offset, bytes, duplicate_group };
+        self.classes.entry(class).or_default().push(Packed { sha256, hash, record });
         Ok(())
     }
 
@@ -101,49 +100,31 @@ impl Collector {
         if let Some(error) = self.too_little() {
             return Err(self.fail(error));
         }
-        let content_sha256 = self.content_sha256();
+        let contents = |(name, pictures): (_, &Vec<Packed>)| (name, pictures.iter().map(|picture| picture.sha256).collect());
+        let content_sha256 = content_sha256(self.classes.iter().map(contents));
         if let Err(error) = self.pack.finish() {
             let error = DatasetError::Io { doing: "finishing the pack", source: error };
             return Err(IngestFailure { error, rejected: self.rejected });
         }
-        let (mut classes, mut images) = (Vec::new(), Vec::new());
+        let (mut classes, mut images, mut hashes) = (Vec::new(), Vec::new(), Vec::new());
         // There are at most as many classes as entries, which a u32 holds many times over.
         for (index, (name, mut pictures)) in (0u32..).zip(std::mem::take(&mut self.classes)) {
             pictures.sort_by(|a, b| a.record.path.cmp(&b.record.path));
+            hashes.extend(pictures.iter().map(|picture| picture.hash));
             images.extend(pictures.into_iter().map(|p| ImageRecord { class: index, ..p.record }));
             classes.push(name);
         }
+        let contents: Vec<&str> = images.iter().map(|image| image.sha256.as_str()).collect();
+        let groups = duplicates::groups(&contents, &hashes);
+        images.iter_mut().zip(groups).for_each(|(image, group)| image.duplicate_group = group);
         Ok(Ingested { classes, images, rejected: self.rejected, content_sha256 })
     }
 
     fn too_little(&self) -> Option<DatasetError> {
-        let count =
-            |(name, pictures): (&String, &Vec<Packed>)| ClassCount { name: name.clone(), images: pictures.len() as u64 };
         if self.classes.is_empty() {
             let first = self.rejected.iter().take(QUOTED_REJECTIONS).cloned().collect();
             return Some(DatasetError::NoPictures { first });
         }
-        if self.classes.len() < MIN_CLASSES {
-            return self.classes.iter().map(count).next().map(|class| DatasetError::TooFewClasses { class });
-        }
-        let classes: Vec<_> = self.classes.iter().filter(|(_, pictures)| pictures.len() < MIN_PER_CLASS).map(count).collect();
-        (!classes.is_empty()).then_some(DatasetError::ClassTooSmall { classes })
-    }
-
-    /// Over each class, in order of name: the length of its name (8 bytes, little-endian), its name, its number of
-    /// pictures (likewise), and their SHA-256 in ascending order.
-    fn content_sha256(&self) -> String {
-        let mut hash = Sha256::new_with_prefix(CONTENT_HASH_DOMAIN);
-        for (name, pictures) in &self.classes {
-            hash.update((name.len() as u64).to_le_bytes());
-            hash.update(name);
-            hash.update((pictures.len() as u64).to_le_bytes());
-            let mut contents: Vec<&Sha> = pictures.iter().map(|picture| &picture.sha256).collect();
-            contents.sort_unstable();
-            for content in contents {
-                hash.update(content);
-            }
-        }
-        hex(&hash.finalize())
+        too_little(self.classes.iter().map(|(name, pictures)| ClassCount { name: name.clone(), images: pictures.len() as u64 }))
     }
 }

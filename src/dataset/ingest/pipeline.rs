@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::budget::{Budget, CloseOnDrop};
 use crate::dataset::archive::{Entry, read_entries};
+use crate::dataset::duplicates::PictureHash;
 use crate::dataset::{DatasetError, DatasetLimits, Rejected};
 use crate::vision::picture::{self, PictureFormat, PictureLimits};
 use std::ops::ControlFlow;
@@ -31,6 +32,7 @@ pub(super) struct Accepted {
     pub(super) class: String,
     pub(super) bytes: Vec<u8>,
     pub(super) sha256: [u8; 32],
+    pub(super) hash: Option<PictureHash>,
     pub(super) format: PictureFormat,
     pub(super) width: u32,
     pub(super) height: u32,
@@ -126,7 +128,8 @@ fn outcome(entry: Entry, limits: &PictureLimits) -> Outcome {
         Ok(picture) => {
             let (format, width, height) = (picture.format(), picture.width(), picture.height());
             let sha256 = Sha256::digest(&bytes).into();
-            Ok(Accepted { path, class, bytes, sha256, format, width, height })
+            let hash = PictureHash::of(&picture);
+            Ok(Accepted { path, class, bytes, sha256, hash, format, width, height })
         }
         Err(error) => Err(Rejected { path, reason: error.to_string() }),
     }

@@ -9,7 +9,7 @@ use crate::store::rows::{Cells, signed};
 use crate::store::{Missing, Page, Store, StoreError, Tx};
 use crate::vision::picture::PictureFormat;
 
-/// Rows of one insert: 500 pictures are 5,000 parameters, and SQLite takes 32,766 of them.
+/// Rows of one insert: 500 pictures are 5,500 parameters, and SQLite takes 32,766 of them.
 const CHUNK: usize = 500;
 
 /// A picture of a data set.
@@ -43,6 +43,7 @@ fn record(row: &SqliteRow) -> Result<ImageRecord, StoreError> {
         height: row.unsigned("height")?,
         offset: row.unsigned("pack_offset")?,
         bytes: row.unsigned("bytes")?,
+        duplicate_group: row.unsigned_or_none("duplicate_group")?,
     })
 }
 
@@ -181,13 +182,15 @@ pub(super) async fn insert_images(tx: &mut Tx, dataset: Uuid, images: &[ImageRec
     let numbered: Vec<(u64, &ImageRecord)> = (0..).zip(images).collect();
     for chunk in numbered.chunks(CHUNK) {
         QueryBuilder::new(
-            "insert into dataset_images (dataset_id, image, path, class, sha256, format, width, height, pack_offset, bytes) ",
+            "insert into dataset_images (dataset_id, image, path, class, sha256, format, width, height, pack_offset, bytes,
+             duplicate_group) ",
         )
         .push_values(chunk, |mut row, (number, image)| {
             row.push_bind(&dataset).push_bind(signed(*number)).push_bind(&image.path);
             row.push_bind(i64::from(image.class)).push_bind(&image.sha256).push_bind(image.format.as_str());
             row.push_bind(i64::from(image.width)).push_bind(i64::from(image.height));
             row.push_bind(signed(image.offset)).push_bind(signed(image.bytes));
+            row.push_bind(image.duplicate_group.map(i64::from));
         })
         .build()
         .execute(&mut **tx)

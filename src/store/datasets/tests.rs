@@ -27,6 +27,19 @@ async fn content_appears_when_ingestion_is_over() {
 }
 
 #[tokio::test]
+async fn a_revision_is_ready_at_once_or_not_there_at_all() {
+    let t = temp().await;
+    ready_dataset(&t.store, "d").await;
+    let new = new_dataset("clean");
+    let made = t.store.insert_revision(&new, &ingested(6), None).await.unwrap();
+    assert_eq!((made.state, made.images, made.classes.len()), (DatasetState::Ready, 6, 2));
+    assert_eq!(made, t.store.dataset("clean").await.unwrap());
+    let taken = t.store.insert_revision(&new_dataset("d"), &ingested(6), None).await.unwrap_err();
+    assert!(matches!(taken, StoreError::Conflict(Conflict::DatasetNameTaken)));
+    assert_eq!(t.store.datasets(None, 9).await.unwrap().items.len(), 2);
+}
+
+#[tokio::test]
 async fn pictures_come_in_pages_and_by_class() {
     let t = temp().await;
     let id = ready_dataset(&t.store, "d").await;

@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-pub use plan::{Demand, Planned, plan};
+pub use plan::{Planned, demand, plan};
 pub use shelf::{SegmentState, ShelfError, remove_owner, segments as feature_segments, verify as verify_segment};
 
 use super::progress::Reporter;

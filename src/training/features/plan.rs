@@ -1,7 +1,9 @@
 //! What is kept of the pictures between epochs, given a budget: a pure function.
 
+use crate::recipe::Recipe;
 use crate::report::FeaturePlan;
 use crate::vision::layers::UnfreezeFrom;
+use crate::vision::precision::Precision;
 
 /// What a run would like to keep.
 #[derive(Debug, Clone, Copy)]
@@ -35,6 +37,21 @@ impl Planned {
     pub fn again(plan: FeaturePlan) -> Self {
         let kept = UnfreezeFrom::all().find(|level| Some(level.boundary()) == plan.kept);
         Self { plan, kept }
+    }
+}
+
+/// What a run with `recipe` wants to keep that learns from `from` up: of `train` pictures as they are and in `views` augmented views, and
+/// `evaluated` rows more.
+pub fn demand(recipe: &Recipe, from: UnfreezeFrom, precision: Precision, (train, evaluated): (u64, u64), views: u32) -> Demand {
+    let top = UnfreezeFrom::NONE.boundary_shape(recipe.input_size as usize).iter().product::<usize>();
+    Demand {
+        train,
+        evaluated,
+        views,
+        boundary: from,
+        input_size: recipe.input_size,
+        number_bytes: precision.bytes() as u64,
+        top_bytes: if from == UnfreezeFrom::NONE { 0 } else { (top * precision.learning().bytes()) as u64 },
     }
 }
 

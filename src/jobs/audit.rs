@@ -1,0 +1,120 @@
+//! An audit of a data set: what the network sees in its pictures, and what is probably wrong with them.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use super::execute::{ExecuteError, training_data};
+use super::patience::insist;
+use super::watch::{Claimed, Held, StopReason, watch};
+use super::worker::WorkerError;
+use crate::config::Settings;
+use crate::dataset::ImageRecord;
+use crate::dataset::audit::{AuditSummary, Finding, findings};
+use crate::recipe::Recipe;
+use crate::store::{Dataset, Failure, Store, StoreError};
+use crate::training::{self, Event, Observer, ObserverError, Plan, TrainingError};
+use crate::vision::weights::BodyWeights;
+
+/// The share of an audit that is extracting features, when none are there.
+const FEATURES: f64 = 0.95;
+
+/// Audits a data set under a claim, and writes down what came of it.
+pub async fn run(
+    settings: &Arc<Settings>,
+    store: &Store,
+    body: &Arc<BodyWeights>,
+    dataset: Uuid,
+    lease: Uuid,
+    shutdown: watch::Receiver<bool>,
+) -> Result<(), WorkerError> {
+    tracing::info!(%dataset, "audit started");
+    let stop = Arc::new(AtomicBool::new(false));
+    let held = Held { what: Claimed::Audit(dataset), lease, lease_ms: settings.lease_ms() };
+    let mut watcher = tokio::spawn(watch(store.clone(), held, Arc::clone(&stop), shutdown.clone()));
+    let images = store.all_images(dataset).await;
+    let row = store.dataset(&dataset.to_string()).await;
+    let outcome = match images.and_then(|images| Ok((row?, images))) {
+        Ok((row, images)) => {
+            let recorder = Recorder { store: store.clone(), runtime: Handle::current(), dataset, lease };
+            let (settings, body) = (Arc::clone(settings), Arc::clone(body));
+            let audited = tokio::task::spawn_blocking(move || audited(&settings, &body, &row, images, recorder, &stop)).await;
+            audited.unwrap_or_else(|panic| Err(ExecuteError::Panicked(panic.to_string())))
+        }
+        Err(error) => Err(ExecuteError::Store(error)),
+    };
+    let reason = match &outcome {
+        Err(ExecuteError::Training(TrainingError::Stopped)) => (&mut watcher).await.ok(),
+        _ => None,
+    };
+    let written = match outcome {
+        Ok((summary, findings)) => {
+            insist(shutdown, async || store.finish_audit(dataset, lease, &summary, &findings).await).await
+        }
+        Err(_) if reason == Some(StopReason::LostLease) => Err(StoreError::LostLease),
+        Err(_) if reason.is_some() => store.release_audit(dataset, lease).await,
+        Err(ExecuteError::Store(error @ StoreError::LostLease)) => Err(error),
+        Err(error) if error.waits_for().is_some() => {
+            tracing::error!(%dataset, %error, "the audit waits");
+            insist(shutdown, async || store.release_audit(dataset, lease).await).await
+        }
+        Err(error) => {
+            tracing::error!(%dataset, %error, "audit failed");
+            let failure = Failure { code: error.code().to_owned(), message: error.to_string() };
+            insist(shutdown, async || store.fail_audit(dataset, lease, &failure).await).await
+        }
+    };
+    watcher.abort();
+    match written {
+        Ok(()) => tracing::info!(%dataset, "audit ended"),
+        Err(StoreError::LostLease) => tracing::warn!(%dataset, "the claim on the audit was lost, or its dataset deleted"),
+        Err(error) => return Err(error.into()),
+    }
+    Ok(())
+}
+
+/// Looks, and judges.
+fn audited(
+    settings: &Settings,
+    body: &BodyWeights,
+    dataset: &Dataset,
+    images: Vec<ImageRecord>,
+    mut recorder: Recorder,
+    stop: &AtomicBool,
+) -> Result<(AuditSummary, Vec<Finding>), ExecuteError> {
+    let data = training_data(settings, dataset, images)?;
+    let plan = Plan {
+        recipe: Recipe::default(),
+        body,
+        features_dir: settings.features_dir(),
+        feature_cache_bytes: settings.feature_cache_bytes,
+    };
+    let evidence = training::evidence(&plan, &data, &mut recorder, stop)?;
+    let findings = findings(&data.classes, &data.images, &evidence);
+    Ok((AuditSummary::of(&evidence, &findings), findings))
+}
+
+/// Writes down how far an audit is.
+struct Recorder {
+    store: Store,
+    /// To wait for the database from a thread that may block.
+    runtime: Handle,
+    dataset: Uuid,
+    lease: Uuid,
+}
+
+impl Observer for Recorder {
+    fn observe(&mut self, event: Event<'_>) -> Result<(), ObserverError> {
+        let Event::Progress(progress) = event else { return Ok(()) };
+        let written = self.store.record_audit_progress(self.dataset, self.lease, FEATURES * progress.fraction);
+        match self.runtime.block_on(written) {
+            // Whether to stop is the watcher's to say, and a number for people isn't worth an audit.
+            Err(error) => tracing::warn!(dataset = %self.dataset, %error, "an audit's progress isn't noted"),
+            Ok(()) => {}
+        }
+        Ok(())
+    }
+}
