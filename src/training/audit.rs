@@ -30,7 +30,7 @@ const STEPS: u32 = 300;
 const PICTURES_A_STEP: i64 = 4096;
 const LEARNING_RATE: f64 = 0.01;
 /// Keeps a head from being sure of everything: there may be fewer pictures than weights.
-const WEIGHT_DECAY: f64 = 1e-3;
+const WEIGHT_DECAY: f64 = 0.03;
 /// Other classes that are told of a picture.
 const OTHERS: usize = 3;
 /// Neighbours that are told of a picture.
@@ -65,7 +65,8 @@ pub fn evidence(
     Ok(Evidence { judgements, nearest: nearest(&seen, &halt)? })
 }
 
-/// What the body sees in each picture: `[N, 512]` f32, each row of length 1.
+/// What the body sees in each picture: `[N, 512]` f32, each row of length 1. Of square roots, so that a channel that shouts doesn't
+/// drown the others (Perronnin, Sánchez and Mensink 2010, section 3.2).
 fn seen(plan: &Plan<'_>, data: &TrainingData, observer: &mut dyn Observer, stop: &AtomicBool) -> Result<Tensor, TrainingError> {
     let recipe = &plan.recipe;
     let device = device::device();
@@ -83,7 +84,8 @@ fn seen(plan: &Plan<'_>, data: &TrainingData, observer: &mut dyn Observer, stop:
     let mut rows = Vec::with_capacity(batches.len());
     store.each(Target::Head, &batches, stop, |_, x| {
         let mean = x.f_mean_dim(&[2i64, 3][..], false, Kind::Float)?;
-        rows.push(mean.f_to_device(Device::Cpu)?);
+        // Behind a ReLU: nothing is negative.
+        rows.push(mean.f_sqrt()?.f_to_device(Device::Cpu)?);
         Ok(())
     })?;
     let seen = Tensor::f_cat(&rows, 0)?;

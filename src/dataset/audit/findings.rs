@@ -65,8 +65,7 @@ pub fn findings(classes: &[String], images: &[ImageRecord], evidence: &Evidence)
             "labelled {}, looks like {suggested}{also}: move it there, or leave it out, if that is so",
             data.class(labels[suspect.image])
         );
-        let score = f64::from(suspect.margin).mul_add(0.5, 0.5);
-        let finding = data.finding(FindingKind::LabelSuspect, score, [suspect.image], message);
+        let finding = data.finding(FindingKind::LabelSuspect, suspect.lack, [suspect.image], message);
         findings.push(Finding { suggested: Some(suggested), ..finding });
     }
     findings.extend(outliers(&data, &evidence.nearest));

@@ -1,5 +1,6 @@
-//! Labels that are probably wrong, by confident learning: Northcutt, Jiang and Chuang (2021), "Confident Learning: Estimating
-//! Uncertainty in Dataset Labels", Journal of Artificial Intelligence Research 70.
+//! Labels that are probably wrong, judged by what heads that never saw a picture make of it: Northcutt, Jiang and Chuang (2021),
+//! "Confident Learning: Estimating Uncertainty in Dataset Labels", whose thresholds these are; ranked as in Kuan and Mueller (2022),
+//! "Model-Agnostic Label Quality Scoring to Detect Real-World Label Errors", by self-confidence adjusted for the class.
 
 use super::Judgement;
 
@@ -8,15 +9,14 @@ use super::Judgement;
 pub(super) struct Suspect {
     pub image: usize,
     pub suggested: u32,
-    /// How much more probable the suggested class is than the label, -1 to 1.
-    pub margin: f32,
+    /// How much less probable the label is than it is, on average, for pictures of that label: 0 to 1.
+    pub lack: f64,
 }
 
-/// The suspects, most suspect first: pictures that belong off the diagonal of the confident joint (section 3.1 there), ranked by
-/// normalised margin (section 3.2, "prune by noise rate" without its quota). A class is believed of a picture when it is as
-/// probable as it is, on average, for pictures of that label.
+/// The suspects, most suspect first: pictures for which another class is more probable than their label, and their label less probable
+/// than it is, on average, for those that have it. So pictures of a class that heads are never sure of aren't all suspects.
 pub(super) fn suspects(labels: &[u32], classes: usize, judgements: &[Judgement]) -> Vec<Suspect> {
-    let mut sums = vec![(0.0f64, 0u64); classes];
+    let mut sums = vec![(0.0, 0u64); classes];
     for (&label, judgement) in labels.iter().zip(judgements) {
         sums[label as usize].0 += f64::from(judgement.own);
         sums[label as usize].1 += 1;
@@ -24,16 +24,11 @@ pub(super) fn suspects(labels: &[u32], classes: usize, judgements: &[Judgement])
     let threshold = |class: u32| sums[class as usize].0 / sums[class as usize].1.max(1) as f64;
     let suspect = |(image, judgement): (usize, &Judgement)| {
         // The others come most probable first.
-        let believed = judgement.others.iter().find(|(class, p)| f64::from(*p) >= threshold(*class));
-        let &(suggested, probability) = believed?;
-        let own_is_believed = f64::from(judgement.own) >= threshold(labels[image]);
-        (!own_is_believed || probability > judgement.own).then_some(Suspect {
-            image,
-            suggested,
-            margin: probability - judgement.own,
-        })
+        let &(suggested, probability) = judgement.others.first()?;
+        let lack = threshold(labels[image]) - f64::from(judgement.own);
+        (probability > judgement.own && lack > 0.0).then_some(Suspect { image, suggested, lack })
     };
     let mut suspects: Vec<Suspect> = judgements.iter().enumerate().filter_map(suspect).collect();
-    suspects.sort_by(|a, b| b.margin.total_cmp(&a.margin).then(a.image.cmp(&b.image)));
+    suspects.sort_by(|a, b| b.lack.total_cmp(&a.lack).then(a.image.cmp(&b.image)));
     suspects
 }
