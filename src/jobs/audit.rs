@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::execute::{ExecuteError, training_data};
 use super::patience::insist;
 use super::watch::{Claimed, Held, StopReason, watch};
-use super::worker::WorkerError;
+use super::worker::{TROUBLED, WorkerError, rest};
 use crate::config::Settings;
 use crate::dataset::ImageRecord;
 use crate::dataset::audit::{AuditSummary, Finding, findings};
@@ -29,7 +29,7 @@ pub async fn run(
     body: &Arc<BodyWeights>,
     dataset: Uuid,
     lease: Uuid,
-    shutdown: watch::Receiver<bool>,
+    mut shutdown: watch::Receiver<bool>,
 ) -> Result<(), WorkerError> {
     tracing::info!(%dataset, "audit started");
     let stop = Arc::new(AtomicBool::new(false));
@@ -52,19 +52,22 @@ pub async fn run(
     };
     let written = match outcome {
         Ok((summary, findings)) => {
-            insist(shutdown, async || store.finish_audit(dataset, lease, &summary, &findings).await).await
+            insist(shutdown.clone(), async || store.finish_audit(dataset, lease, &summary, &findings).await).await
         }
         Err(_) if reason == Some(StopReason::LostLease) => Err(StoreError::LostLease),
         Err(_) if reason.is_some() => store.release_audit(dataset, lease).await,
         Err(ExecuteError::Store(error @ StoreError::LostLease)) => Err(error),
         Err(error) if error.waits_for().is_some() => {
             tracing::error!(%dataset, %error, "the audit waits");
-            insist(shutdown, async || store.release_audit(dataset, lease).await).await
+            let released = insist(shutdown.clone(), async || store.release_audit(dataset, lease).await).await;
+            // It is the next to be claimed again: not before the machine had a moment.
+            rest(TROUBLED, &mut shutdown).await;
+            released
         }
         Err(error) => {
             tracing::error!(%dataset, %error, "audit failed");
             let failure = Failure { code: error.code().to_owned(), message: error.to_string() };
-            insist(shutdown, async || store.fail_audit(dataset, lease, &failure).await).await
+            insist(shutdown.clone(), async || store.fail_audit(dataset, lease, &failure).await).await
         }
     };
     watcher.abort();
@@ -110,10 +113,9 @@ impl Observer for Recorder {
     fn observe(&mut self, event: Event<'_>) -> Result<(), ObserverError> {
         let Event::Progress(progress) = event else { return Ok(()) };
         let written = self.store.record_audit_progress(self.dataset, self.lease, FEATURES * progress.fraction);
-        match self.runtime.block_on(written) {
-            // Whether to stop is the watcher's to say, and a number for people isn't worth an audit.
-            Err(error) => tracing::warn!(dataset = %self.dataset, %error, "an audit's progress isn't noted"),
-            Ok(()) => {}
+        // Whether to stop is the watcher's to say, and a number for people isn't worth an audit.
+        if let Err(error) = self.runtime.block_on(written) {
+            tracing::warn!(dataset = %self.dataset, %error, "an audit's progress isn't noted");
         }
         Ok(())
     }

@@ -28,7 +28,7 @@ use crate::vision::weights::{BodyWeights, WeightsError};
 /// How long an idle worker waits before it looks again.
 const IDLE: Duration = Duration::from_millis(500);
 /// How long a worker waits that can't begin a job, since the disk is full or the database can't be written.
-const TROUBLED: Duration = Duration::from_secs(3);
+pub(super) const TROUBLED: Duration = Duration::from_secs(3);
 
 /// A worker that can't go on.
 #[derive(Debug, thiserror::Error)]
@@ -104,7 +104,7 @@ pub async fn run(
 }
 
 /// Waits, but not beyond a wish to end.
-async fn rest(pause: Duration, shutdown: &mut watch::Receiver<bool>) {
+pub(super) async fn rest(pause: Duration, shutdown: &mut watch::Receiver<bool>) {
     tokio::select! {
         () = tokio::time::sleep(pause) => {}
         // The sender gone means the process is ending too.
