@@ -19,10 +19,11 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::extract::{Json, List, PageQuery, Path, Query};
+use super::idempotency::created;
 use super::{ApiError, AppState, Problem};
 use crate::dataset::{ClassCount, Rejected};
 use crate::names::Name;
-use crate::store::{Dataset, DatasetState, Failure, Rejection};
+use crate::store::{Answer, Dataset, DatasetState, Failure, Rejection};
 use crate::training::remove_owner;
 use crate::upkeep;
 
@@ -148,6 +149,12 @@ impl DatasetBody {
         let waiting = state.ingestor.waiting(id).filter(|_| dataset.state == DatasetState::Ingesting);
         Self { progress, waiting, damaged, ..Self::of(dataset) }
     }
+}
+
+/// The answer to a data set's making.
+fn entered(status: StatusCode, dataset: &Dataset) -> serde_json::Result<Answer> {
+    let body = DatasetBody { rejected: Some(Vec::new()), ..DatasetBody::of(dataset.clone()) };
+    created(status, format!("/v1/datasets/{}", dataset.id), &body)
 }
 
 /// Those of ready data sets whose pictures aren't where they were put.

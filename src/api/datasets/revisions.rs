@@ -11,10 +11,10 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{DatasetBody, refuse_damaged};
+use super::{DatasetBody, entered, refuse_damaged};
 use crate::api::access::Caller;
 use crate::api::extract::{Json, Path};
-use crate::api::idempotency::{IdempotencyHeader, Keyed, Promise, answered, created};
+use crate::api::idempotency::{IdempotencyHeader, Keyed, Promise, answered};
 use crate::api::storage::demand_room;
 use crate::api::{ApiError, AppState, Problem};
 use crate::dataset::Ingested;
@@ -100,8 +100,7 @@ pub(super) async fn revise(
 }
 
 fn made(dataset: &Dataset) -> serde_json::Result<Answer> {
-    let body = DatasetBody { rejected: Some(Vec::new()), ..DatasetBody::of(dataset.clone()) };
-    created(StatusCode::CREATED, format!("/v1/datasets/{}", dataset.id), &body)
+    entered(StatusCode::CREATED, dataset)
 }
 
 /// The pack first: a row of a ready data set always has one. What a crash leaves in between is a folder that nobody knows, which the next

@@ -10,11 +10,11 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 use uuid::Uuid;
 
-use super::DatasetBody;
 use super::received::{Received, Receiving, refuse_longer};
+use super::{DatasetBody, entered};
 use crate::api::access::{Caller, Room};
 use crate::api::extract::{Binary, FileForm, Query};
-use crate::api::idempotency::{Asked, IdempotencyHeader, Promise, Turn, address, answered, created};
+use crate::api::idempotency::{Asked, IdempotencyHeader, Promise, Turn, address, answered};
 use crate::api::parts::Form;
 use crate::api::{ApiError, AppState, Problem};
 use crate::config::Settings;
@@ -108,8 +108,7 @@ pub(super) async fn upload(
 }
 
 fn accepted(dataset: &Dataset) -> serde_json::Result<Answer> {
-    let body = DatasetBody { rejected: Some(Vec::new()), ..DatasetBody::of(dataset.clone()) };
-    created(StatusCode::ACCEPTED, format!("/v1/datasets/{}", dataset.id), &body)
+    entered(StatusCode::ACCEPTED, dataset)
 }
 
 async fn refuse_taken(state: &AppState, name: &Name) -> Result<(), ApiError> {

@@ -52,19 +52,10 @@ pub fn findings(classes: &[String], images: &[ImageRecord], evidence: &Evidence)
     let labels: Vec<u32> = images.iter().map(|image| image.class).collect();
     let groups = groups(images, &evidence.nearest);
     let mut findings = duplicates(&data, &groups);
-    // A copy under another label is told as that.
-    let conflicting: std::collections::HashSet<u64> = findings
-        .iter()
-        .filter(|finding| finding.kind == FindingKind::ConflictingDuplicates)
-        .flat_map(|finding| finding.images.iter().map(|image| image.image))
-        .collect();
     for suspect in suspects(&labels, classes.len(), &evidence.judgements) {
         let suggested = data.class(suspect.suggested).to_owned();
-        let also = if conflicting.contains(&(suspect.image as u64)) { "; another picture of the same says so too" } else { "" };
-        let message = format!(
-            "labelled {}, looks like {suggested}{also}: move it there, or leave it out, if that is so",
-            data.class(labels[suspect.image])
-        );
+        let label = data.class(labels[suspect.image]);
+        let message = format!("labelled {label}, looks like {suggested}: move it there, or leave it out, if that is so");
         let finding = data.finding(FindingKind::LabelSuspect, suspect.lack, [suspect.image], message);
         findings.push(Finding { suggested: Some(suggested), ..finding });
     }
