@@ -162,7 +162,9 @@ fn features_of_a_stopped_run_are_kept() {
     bench.run(&features, &recipe(&json!({})), &mut again).unwrap();
     let mut fresh = Told::default();
     bench.run(&bench.features("fresh"), &recipe(&json!({})), &mut fresh).unwrap();
-    assert!(again.first > Some(0.0) && fresh.first == Some(0.0), "{:?} {:?}", again.first, fresh.first);
+    // Nothing is told of features when all are there: a machine that is fast may have computed them before it was told to stop.
+    assert!(again.first.is_none_or(|share| share > 0.0), "{:?}", again.first);
+    assert_eq!(fresh.first, Some(0.0));
 }
 
 #[test]
