@@ -11,7 +11,7 @@ CLIENTS := target/clients
 TEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo "cargo nextest run" || echo "cargo test")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build weights serve demo test bench bench-serve audit soak contract fuzz lint deps clean
+.PHONY: help setup build weights browser serve demo test bench bench-serve bench-page screenshots audit soak contract fuzz lint deps clean
 
 help: ## list the targets
 	@echo "make TARGET [VARIABLE=value]"
@@ -38,8 +38,12 @@ $(CLIENTS)/installed: tests/clients/requirements.txt
 	$(CLIENTS)/bin/pip install --quiet --disable-pip-version-check --no-deps --requirement $<
 	touch $@
 
-test: weights $(CLIENTS)/installed ## run every test
-	TOPGRAFT_TEST_PYTHON=$(abspath $(CLIENTS)/bin/python) TOPGRAFT_TEST_WEIGHTS=$(abspath $(WEIGHTS)) $(TEST) --release --locked
+# A browser, and axe-core beside the clients; where there is none, that is said, and the page isn't tested.
+browser:
+	@scripts/browser.sh $(CLIENTS)/axe
+
+test: weights $(CLIENTS)/installed browser ## run every test
+	TOPGRAFT_TEST_AXE=$(abspath $(CLIENTS)/axe/axe.min.js) TOPGRAFT_TEST_PYTHON=$(abspath $(CLIENTS)/bin/python) TOPGRAFT_TEST_WEIGHTS=$(abspath $(WEIGHTS)) $(TEST) --release --locked
 
 bench: weights ## time each stage beside the machine's limits; DATASET=path, WHOLE=1 for a whole run, PEER=script BODY=onnx for a peer
 	cargo bench --locked --bench pipeline -- --weights $(abspath $(WEIGHTS)) $(if $(DATASET),--dataset '$(abspath $(DATASET))') $(if $(WHOLE),--whole)
@@ -47,6 +51,12 @@ bench: weights ## time each stage beside the machine's limits; DATASET=path, WHO
 
 bench-serve: weights ## time predictions over HTTP beside the engine alone; ONLY=http,models,… RAW=script BODY=onnx for other engines
 	$(PYTHON) scripts/bench/serve.py --binary $(BIN) --weights $(abspath $(WEIGHTS)) $(if $(ONLY),--only '$(ONLY)') $(if $(RAW),--raw '$(RAW)' --body '$(BODY)')
+
+bench-page: weights ## time the page, and scroll through 20,000 pictures (needs Pillow, selenium and Chromium)
+	$(PYTHON) scripts/bench/page.py --binary $(BIN) --weights $(abspath $(WEIGHTS))
+
+screenshots: weights ## take pictures of every page for docs/images, DATASET=path for other pictures (needs selenium and Chromium)
+	$(PYTHON) scripts/screenshots.py --binary $(BIN) --weights $(abspath $(WEIGHTS)) $(if $(DATASET),--dataset '$(DATASET)')
 
 audit: weights ## spoil a data set and say what an audit finds of that, DATASET=archive.zip (needs Pillow)
 	$(PYTHON) scripts/bench/audit.py '$(DATASET)' --binary $(BIN) --weights $(abspath $(WEIGHTS))

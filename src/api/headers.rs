@@ -31,7 +31,8 @@ pub(super) async fn add(State(state): State<AppState>, request: Request, next: N
     headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     headers.insert(RESOURCE_POLICY, HeaderValue::from_static("same-origin"));
-    headers.insert(header::CONTENT_SECURITY_POLICY, if documentation { DOCUMENTATION } else { NOTHING });
+    // Pages, and pictures that somebody sent, have said what suits them.
+    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(if documentation { DOCUMENTATION } else { NOTHING });
     // The documentation's files are the same for everybody, and large.
     let keep = if documentation { "no-cache" } else { "no-store" };
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static(keep));

@@ -17,8 +17,10 @@ mod metrics;
 mod models;
 mod openapi;
 mod pace;
+mod pages;
 mod parts;
 mod predict;
+mod recipes;
 mod reports;
 mod storage;
 mod sweeps;
@@ -32,10 +34,9 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::http::{Method, StatusCode, Uri};
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::response::{IntoResponse, Redirect, Response};
-use axum::routing::get;
+use axum::response::{IntoResponse, Response};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -53,6 +54,7 @@ use crate::store::Store;
 use crate::upkeep;
 use access::Rates;
 use datasets::Ingestor;
+use extract::accepted;
 use idempotency::InFlight;
 
 /// What the handlers need; clones share it.
@@ -146,6 +148,7 @@ pub enum ServeError {
 fn resources() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .merge(datasets::router())
+        .merge(recipes::router())
         .merge(jobs::router())
         .merge(sweeps::router())
         .merge(models::router())
@@ -161,9 +164,11 @@ fn resources() -> OpenApiRouter<AppState> {
 fn router(state: AppState) -> Router {
     let max_request = state.settings.max_request_bytes;
     let (resources, _) = resources().split_for_parts();
+    // Pages ask it past everything that guards the network, but not past what their readers' keys are good for.
+    let within = resources.clone().layer(from_fn(access::within)).with_state(state.clone());
     resources
         .merge(SwaggerUi::new("/docs").url("/openapi.json", openapi()))
-        .route("/", get(|| async { Redirect::temporary("/docs") }))
+        .merge(pages::router(within))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(max_request))
@@ -178,9 +183,12 @@ fn router(state: AppState) -> Router {
         .with_state(state)
 }
 
-async fn not_found(uri: Uri) -> ApiError {
+async fn not_found(uri: Uri, headers: HeaderMap) -> Response {
+    if accepted(&headers, &["application/json", "text/html"]) == "text/html" {
+        return pages::nothing_here(uri.path());
+    }
     let detail = format!("nothing is at {}: /docs lists the addresses that there are", uri.path());
-    ApiError::new(StatusCode::NOT_FOUND, "not_found", detail)
+    ApiError::new(StatusCode::NOT_FOUND, "not_found", detail).into_response()
 }
 
 async fn method_not_allowed(method: Method, uri: Uri) -> ApiError {

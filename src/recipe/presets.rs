@@ -34,6 +34,9 @@ pub enum Preset {
 }
 
 impl Preset {
+    /// Every preset, the default first.
+    pub const ALL: [Self; 3] = [Self::Balanced, Self::Thorough, Self::Classic];
+
     /// Its values.
     #[must_use]
     pub const fn recipe(self) -> Recipe {

@@ -5,6 +5,7 @@ mod access;
 mod answer;
 mod audit;
 mod backbone;
+mod browser;
 mod cli;
 mod datasets;
 mod download;

@@ -7,6 +7,7 @@ use axum::extract::FromRequestParts;
 use axum::http::{HeaderMap, HeaderName, header, request};
 
 use crate::access::Key;
+use crate::api::pages::Cookie;
 use crate::store::{Allowance, ApiKey};
 
 /// Carries a key where `Authorization` is taken by something else.
@@ -27,6 +28,11 @@ impl Caller {
         self.key.as_deref()
     }
 
+    /// Whether they showed a key.
+    pub(in crate::api) fn has_key(&self) -> bool {
+        self.key.is_some()
+    }
+
     /// What they may have; without a key there is no bound.
     pub(in crate::api) fn allowance(&self) -> Option<Allowance> {
         self.key().map(ApiKey::allowance)
@@ -41,11 +47,12 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
     }
 }
 
-/// The key that was sent. What is sent but is no key, or twice, is refused with the reason, which repeats nothing of it.
+/// The key that was sent: in a header, or, from a page where somebody signed in, in its cookie. What is sent but is no key, or twice, is
+/// refused with the reason, which repeats nothing of it.
 pub(super) fn sent(headers: &HeaderMap) -> Result<Option<Key>, String> {
     let bearers = headers.get_all(header::AUTHORIZATION).iter().map(|value| (value, true));
     let mut values = bearers.chain(headers.get_all(API_KEY).iter().map(|value| (value, false)));
-    let Some((value, is_bearer)) = values.next() else { return Ok(None) };
+    let Some((value, is_bearer)) = values.next() else { return kept(headers) };
     if values.next().is_some() {
         return Err("send one key, in one header: `Authorization: Bearer tg_…` or `X-Api-Key: tg_…`".to_owned());
     }
@@ -58,9 +65,18 @@ pub(super) fn sent(headers: &HeaderMap) -> Result<Option<Key>, String> {
     }
 }
 
+/// The key in the page's cookie.
+fn kept(headers: &HeaderMap) -> Result<Option<Key>, String> {
+    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let mut pairs = cookies.flat_map(|cookies| cookies.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    let Some((_, value)) = pairs.find(|(name, _)| *name == Cookie::NAME) else { return Ok(None) };
+    value.parse().map(Some).map_err(|error| format!("{error}: the one that the browser keeps is none; sign in again"))
+}
+
 /// Removes what may be a key.
 pub(super) fn forget(headers: &mut HeaderMap) {
     headers.remove(header::AUTHORIZATION);
+    headers.remove(header::COOKIE);
     headers.remove(API_KEY);
 }
 
@@ -93,6 +109,19 @@ mod tests {
     }
 
     #[test]
+    fn a_header_comes_before_the_pages_cookie() {
+        let [kept, sent_one] = [(); 2].map(|()| Key::generate().unwrap().reveal());
+        let cookie = (header::COOKIE, format!("a=b; {}={kept}; c=d", Cookie::NAME));
+        let found = |sent: &[(HeaderName, &str)]| super::sent(&headers(sent)).unwrap().map(|key| key.reveal());
+        assert_eq!(found(&[(cookie.0.clone(), &cookie.1)]), Some(kept));
+        assert_eq!(found(&[(cookie.0.clone(), &cookie.1), (API_KEY, &sent_one)]), Some(sent_one.clone()));
+        assert_eq!(found(&[(header::COOKIE, "a=b; topgraft_key_of_another=tg_x")]), None);
+        let mut both = headers(&[(cookie.0, &cookie.1), (API_KEY, &sent_one)]);
+        forget(&mut both);
+        assert!(both.is_empty());
+    }
+
+    #[test]
     fn what_is_no_key_is_refused_and_not_repeated() {
         let key = Key::generate().unwrap().reveal();
         let auth = |value: &str| headers(&[(header::AUTHORIZATION, value)]);
@@ -106,6 +135,7 @@ mod tests {
             auth(&format!("{bearer}x")),
             auth(&format!("{bearer}, {bearer}")),
             headers(&[(API_KEY, "")]),
+            headers(&[(header::COOKIE, &format!("{}={key}x", Cookie::NAME))]),
             headers(&[(API_KEY, &bearer)]),
             headers(&[(API_KEY, &key), (header::AUTHORIZATION, &bearer)]),
             headers(&[(header::AUTHORIZATION, &bearer), (header::AUTHORIZATION, &bearer)]),

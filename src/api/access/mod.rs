@@ -22,8 +22,8 @@ pub(super) use describe::{describe, needs};
 pub(super) use quota::Room;
 pub(super) use rates::Rates;
 
-use super::{ApiError, AppState, v2};
-use crate::access::{Asking, Scopes};
+use super::{ApiError, AppState, pages, v2};
+use crate::access::{Asking, Key, Scopes};
 use crate::config::Settings;
 use crate::store::{ApiKey, Store, StoreError};
 use audit::Note;
@@ -75,13 +75,14 @@ pub(super) async fn guard(State(state): State<AppState>, mut request: Request, n
     let asking = state.settings.auth.at(state.settings.listen.ip());
     let admitted = match (need, asking) {
         (Need::Nothing, _) | (_, Asking::Off) => Ok(Caller::default()),
-        (Need::Key(_), Asking::Required | Asking::Optional) => admit(&state, request.headers(), asking).await,
+        (Need::Key(_) | Need::Page, Asking::Required | Asking::Optional) => admit(&state, request.headers(), asking).await,
     };
     // Nobody further in has a use for the secret: so nobody can log it.
     caller::forget(request.headers_mut());
     let caller = match admitted {
         Ok(caller) => caller,
         // Not noted: who has no key, or asks too often, changes nothing, and mustn't be able to fill the disk.
+        Err(refusal) if need == Need::Page => return pages::refused(&address(&request), &refusal.error),
         Err(refusal) => return refuse(route, *refusal),
     };
     let note = Note::begin(&state, &caller, &request, route);
@@ -96,6 +97,21 @@ pub(super) async fn guard(State(state): State<AppState>, mut request: Request, n
         note.end(response.status()).await;
     }
     response
+}
+
+/// Checks what a page asks of the API within the process: who looks has been let in already, and needs the scopes that they need from
+/// outside.
+pub(super) async fn within(request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    let caller = request.extensions().get::<Caller>().cloned().unwrap_or_default();
+    match routes::need(request.method(), route).allows(&caller) {
+        Ok(()) => next.run(request).await,
+        Err(error) => error.into_response(),
+    }
+}
+
+fn address(request: &Request) -> String {
+    request.uri().path_and_query().map(ToString::to_string).unwrap_or_default()
 }
 
 /// Why somebody isn't let in, and what the answer's head says of it.
@@ -146,8 +162,17 @@ async fn admit(state: &AppState, headers: &HeaderMap, asking: Asking) -> Result<
             Asking::Optional | Asking::Off => Ok(Caller::default()),
         };
     };
+    verify(state, &sent).await.map(Caller::of)
+}
+
+/// The key that was sent, if it holds.
+pub(super) async fn verified(state: &AppState, sent: &Key) -> Result<ApiKey, ApiError> {
+    verify(state, sent).await.map_err(|refusal| refusal.error)
+}
+
+async fn verify(state: &AppState, sent: &Key) -> Result<ApiKey, Box<Refusal>> {
     let key = match state.store.key(sent.id()).await {
-        Ok(key) if key.hash.is_of(&sent) => key,
+        Ok(key) if key.hash.is_of(sent) => key,
         Ok(_) | Err(StoreError::NotFound(_)) => {
             return Err(Box::new(Refusal::unauthenticated(
                 "no such key is known here: check that it is whole, or ask for one",
@@ -177,12 +202,13 @@ async fn admit(state: &AppState, headers: &HeaderMap, asking: Asking) -> Result<
             }
         });
     }
-    Ok(Caller::of(key))
+    Ok(key)
 }
 
 impl Need {
     /// Whether the caller's scopes suffice. Who needn't show a key may do everything.
     fn allows(self, caller: &Caller) -> Result<(), ApiError> {
+        // A page shows what its reader's key is good for.
         let (Self::Key(sufficient), Some(key)) = (self, caller.key()) else { return Ok(()) };
         if key.scopes.allow(sufficient) {
             return Ok(());

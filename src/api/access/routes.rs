@@ -11,6 +11,8 @@ pub(super) enum Need {
     Nothing,
     /// A key with one of these scopes, or with `admin`.
     Key(&'static [Scope]),
+    /// A key, whatever it is for; whoever has none is led to where one can be given. What a page shows, it asks the API for, as its reader.
+    Page,
 }
 
 const OPEN: Need = Need::Nothing;
@@ -24,7 +26,23 @@ const TRAIN: Need = Need::Key(&[Scope::Train]);
 const ADMIN: Need = Need::Key(&[Scope::Admin]);
 
 const TABLE: &[(&str, &str, Need)] = &[
-    ("GET", "/", OPEN),
+    ("GET", "/", Need::Page),
+    ("GET", "/datasets", Need::Page),
+    ("GET", "/datasets/{id}", Need::Page),
+    ("GET", "/datasets/{id}/audit", Need::Page),
+    ("GET", "/train", Need::Page),
+    ("GET", "/jobs", Need::Page),
+    ("GET", "/jobs/{id}", Need::Page),
+    ("GET", "/compare", Need::Page),
+    ("GET", "/models", Need::Page),
+    ("GET", "/models/{name}", Need::Page),
+    ("GET", "/models/{name}/compare", Need::Page),
+    ("GET", "/models/{name}/versions/{version}", Need::Page),
+    ("GET", "/try", Need::Page),
+    ("GET", "/sign-in", OPEN),
+    ("POST", "/sign-in", OPEN),
+    ("POST", "/sign-out", OPEN),
+    ("GET", "/assets/{version}/{*name}", OPEN),
     ("GET", "/docs", OPEN),
     ("GET", "/docs/", OPEN),
     ("GET", "/docs/{*rest}", OPEN),
@@ -47,6 +65,8 @@ const TABLE: &[(&str, &str, Need)] = &[
     ("GET", "/v1/datasets/{id}/audit", TRAIN),
     ("GET", "/v1/datasets/{id}/audit/findings", TRAIN),
     ("POST", "/v1/datasets/{id}/revisions", TRAIN),
+    ("GET", "/v1/recipes", ANY),
+    ("POST", "/v1/recipes", ANY),
     ("POST", "/v1/jobs", TRAIN),
     ("GET", "/v1/jobs", TRAIN),
     ("GET", "/v1/jobs/{id}", TRAIN),
@@ -96,10 +116,10 @@ pub(super) fn need(method: &Method, route: Option<&str>) -> Need {
     }
 }
 
-/// Whether a request is to change something: those that ask models post, too, but change nothing.
+/// Whether a request is to change something: those that ask models, what a recipe comes to, or to sign in post, too, but change nothing.
 pub(super) fn changes(method: &Method, route: Option<&str>) -> bool {
     let is_safe = !matches!(*method, Method::POST | Method::PUT | Method::PATCH | Method::DELETE);
-    !is_safe && route.is_some() && need(method, route) != ASK
+    !is_safe && route.is_some() && ![ASK, ANY, OPEN].contains(&need(method, route))
 }
 
 #[cfg(test)]
@@ -109,8 +129,9 @@ mod tests {
     use super::*;
     use crate::api::openapi;
 
-    /// Not in the description, or not in every build of it.
-    const UNDESCRIBED: [&str; 6] = ["/", "/docs", "/docs/", "/docs/{*rest}", "/openapi.json", "/livez"];
+    /// Not in the description, which is about the API.
+    const UNDESCRIBED: [&str; 8] =
+        ["/docs", "/docs/", "/docs/{*rest}", "/openapi.json", "/livez", "/sign-in", "/sign-out", "/assets/{version}/{*name}"];
 
     #[test]
     fn the_table_has_every_route_and_no_other() {
@@ -123,9 +144,12 @@ mod tests {
         for (method, path) in &described {
             assert!(row(method, path).is_some(), "{method} {path} isn't in the table of what routes need");
         }
-        for (method, path, _) in TABLE {
+        for (method, path, need) in TABLE {
             let known = described.contains(&((*method).to_owned(), (*path).to_owned()));
-            assert!(known || UNDESCRIBED.contains(path), "{method} {path} is in the table and nowhere else");
+            assert!(
+                known || UNDESCRIBED.contains(path) || *need == Need::Page,
+                "{method} {path} is in the table and nowhere else"
+            );
         }
         let rows: BTreeSet<_> = TABLE.iter().map(|(method, path, _)| (method, path)).collect();
         assert_eq!(rows.len(), TABLE.len(), "a route is in the table twice");
@@ -135,9 +159,11 @@ mod tests {
     fn nothing_is_open_by_mistake() {
         for (method, path, need) in TABLE {
             let is_health = path.contains("health") || path.ends_with("readyz") || path.ends_with("livez");
-            let is_open = is_health || ["/", "/openapi.json"].contains(path) || path.starts_with("/docs");
+            let is_sign = path.starts_with("/sign-") || path.starts_with("/assets/");
+            let is_open = is_health || is_sign || *path == "/openapi.json" || path.starts_with("/docs");
             assert_eq!(*need == OPEN, is_open, "{method} {path}");
-            assert!(*need != OPEN || *method == "GET", "{path}");
+            assert!(*need != OPEN || *method == "GET" || is_sign, "{path}");
+            assert!(*need != Need::Page || (*method == "GET" && !path.starts_with("/v")), "{path}");
         }
         assert_eq!(need(&Method::HEAD, Some("/v1/jobs")), TRAIN);
         assert_eq!(need(&Method::POST, Some("/v1/new")), ADMIN);
@@ -151,6 +177,7 @@ mod tests {
         assert!(changes(&Method::POST, Some("/v1/jobs")) && changes(&Method::DELETE, Some("/v1/datasets/{id}")));
         assert!(changes(&Method::PATCH, Some("/v1/new")), "a route that isn't in the table");
         assert!(!changes(&Method::POST, Some("/predict")) && !changes(&Method::POST, Some("/v2/models/{name}/infer")));
+        assert!(!changes(&Method::POST, Some("/v1/recipes")) && !changes(&Method::POST, Some("/sign-in")));
         assert!(!changes(&Method::GET, Some("/v1/jobs")) && !changes(&Method::POST, None));
     }
 }

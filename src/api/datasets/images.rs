@@ -122,7 +122,7 @@ pub(super) async fn show(
         (header::ETAG, etag.as_str()),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         // Whatever a sender hid in a picture, a browser shows it as nothing but a picture.
-        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox"),
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'; sandbox"),
         (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
     ];
     if headers.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == etag.as_bytes()) {

@@ -16,12 +16,12 @@ use crate::store::{NewApiKey, now};
 
 impl Api {
     /// One that asks for keys.
-    async fn asking() -> Self {
+    pub(super) async fn asking() -> Self {
         Self::with(|settings| settings.auth = Auth::Required).await
     }
 
     /// The text of a new key.
-    async fn key(&self, scopes: &[Scope]) -> String {
+    pub(super) async fn key(&self, scopes: &[Scope]) -> String {
         self.key_with(scopes, |_| {}).await
     }
 
@@ -68,7 +68,7 @@ fn unauthenticated(answer: &Answer) -> String {
 #[tokio::test]
 async fn without_a_key_only_what_is_open_answers() {
     let api = Api::asking().await;
-    let open = ["/", "/healthz", "/readyz", "/docs", "/docs/", "/docs/swagger-ui.css", "/openapi.json"];
+    let open = ["/sign-in", "/healthz", "/readyz", "/docs", "/docs/", "/docs/swagger-ui.css", "/openapi.json"];
     for uri in open.into_iter().chain(["/v2/health/live", "/v2/health/ready"]) {
         let answer = api.get(uri).await;
         assert!(!matches!(answer.status.as_u16(), 401 | 403), "{uri}: {}", answer.status);

@@ -8,6 +8,7 @@ mod idempotency;
 mod jobs;
 mod large;
 mod models;
+mod pages;
 mod server;
 mod service;
 mod sweeps;
