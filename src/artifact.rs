@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! manifest.json         what the model is: classes, backbone, preprocessing, precision, recipe, library versions, checksums
-//! weights.safetensors   the layers that learnt: block5_conv1.weight … (OIHW f32), head.hidden.weight, …; outliers.means, …
+//! weights.safetensors   the layers that learnt: block5_conv1.weight … (OIHW f32), head.hidden.weight, …; outliers.means, …;
+//!                       neighbours.embeddings, …: [N, units] of N training pictures, each row of length 1
 //! report.json           what the run found out
 //! ```
 //! The frozen layers are not in it: they are the backbone's, named by the SHA-256 of its tensors.

@@ -48,7 +48,7 @@ async fn main() -> Result<()> {
     let side = predictor.manifest(&model).await?.preprocessing.input_size as usize;
     let pixels: Bytes = (0..side * side * 3).map(|i| ((i * 2_654_435_761) >> 7) as u8).collect::<Vec<_>>().into();
     let ask = || async {
-        let call = Call { deadline: (Instant::now() + Duration::from_secs(600)).into(), explain: false };
+        let call = Call { deadline: (Instant::now() + Duration::from_secs(600)).into(), explain: false, neighbours: 0 };
         let asked = predictor.predict(&model, vec![Input::Rendered(pixels.clone())], call);
         asked.await.pop().context("one picture, one answer")?.map_err(anyhow::Error::from)
     };

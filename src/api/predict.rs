@@ -199,7 +199,7 @@ async fn answer(
     request: Request,
 ) -> Result<Response, ApiError> {
     let form = query.form()?;
-    let call = call(request.headers(), &state.settings, form.explain.is_some())?;
+    let call = form.call(request.headers(), &state.settings)?;
     // Before the body is read: whoever asks for a model that isn't there, or for more than there is room for, needn't send
     // pictures.
     let version = state.store.resolve(name, want).await?;

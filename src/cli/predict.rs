@@ -47,7 +47,7 @@ pub fn run(args: PredictArgs) -> Result<()> {
                 let read = std::fs::read(path).with_context(|| path.display().to_string())?;
                 bytes.push(Input::Encoded(read.into()));
             }
-            let call = Call { deadline: Instant::now() + PATIENCE, explain: false };
+            let call = Call { deadline: Instant::now() + PATIENCE, explain: false, neighbours: 0 };
             for (path, result) in portion.iter().zip(predictor.predict(&model, bytes, call).await) {
                 match result {
                     Ok(found) => println!("{}  {}", path.display(), line(found.top(args.top_k, true))),

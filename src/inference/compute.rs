@@ -78,12 +78,15 @@ fn own_layers(seats: &[Seat], places: &[usize], activations: &Tensor, rows: &[i6
         let embeddings = Vec::<Vec<f32>>::try_from(&computed.embeddings)?;
         let answers = probabilities.into_iter().zip(embeddings).enumerate().map(|(number, (probabilities, embedding))| {
             let outlier_score = served.outliers.as_ref().map(|outliers| outliers.score(&embedding));
-            let heat_map = if seats[places[number]].request.explain {
-                Some(explain(served, &x.f_narrow(0, number as i64 * views, 1)?, &probabilities)?)
+            let Request { explain, neighbours, .. } = seats[places[number]].request;
+            let kept = served.neighbours.as_ref().filter(|_| neighbours > 0);
+            let neighbours = kept.map(|kept| kept.nearest(&embedding, neighbours));
+            let heat_map = if explain {
+                Some(explained(served, &x.f_narrow(0, number as i64 * views, 1)?, &probabilities)?)
             } else {
                 None
             };
-            Ok(Answer { probabilities, outlier_score, heat_map })
+            Ok(Answer { probabilities, outlier_score, neighbours, heat_map })
         });
         answers.collect::<Result<Vec<_>, TchError>>()
     };
@@ -101,7 +104,7 @@ fn rows_of(activations: &Tensor, rows: &[i64]) -> Result<Tensor, TchError> {
 }
 
 /// The heat map of the most probable class, on the picture as it is.
-fn explain(served: &Served, x: &Tensor, probabilities: &[f32]) -> Result<HeatMap, TchError> {
+fn explained(served: &Served, x: &Tensor, probabilities: &[f32]) -> Result<HeatMap, TchError> {
     let best = probabilities.iter().enumerate().fold(0, |best, (k, p)| if *p > probabilities[best] { k } else { best });
     heat_map(&served.tail, x, best as i64)
 }

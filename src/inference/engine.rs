@@ -38,6 +38,8 @@ pub struct Request {
     pub pixels: Vec<u8>,
     /// Whether a heat map is wanted.
     pub explain: bool,
+    /// How many neighbours are wanted.
+    pub neighbours: usize,
     /// When the answer is worth nothing any more.
     pub deadline: Instant,
     pub reply: oneshot::Sender<Result<Answer, PredictError>>,

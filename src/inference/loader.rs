@@ -12,9 +12,10 @@ use super::engine::Event;
 use super::{ModelRef, PredictError};
 use crate::artifact::fit::Ground;
 use crate::artifact::{self, Manifest};
-use crate::training::{outliers_from_tensors, tail_from_tensors};
+use crate::training::{neighbours_from_tensors, outliers_from_tensors, tail_from_tensors};
 use crate::vision::backbone::Backbone;
 use crate::vision::device;
+use crate::vision::neighbours::Neighbours;
 use crate::vision::outliers::Outliers;
 use crate::vision::precision::Precision;
 use crate::vision::tail::Tail;
@@ -28,6 +29,7 @@ pub type Order = (ModelRef, Arc<Manifest>);
 pub struct Served {
     pub tail: Tail,
     pub outliers: Option<Outliers>,
+    pub neighbours: Option<Neighbours>,
     pub bytes: usize,
 }
 
@@ -81,14 +83,15 @@ impl Loader {
         self.ground.carries(manifest).map_err(|misfit| unusable(misfit.to_string()))?;
         let tensors = artifact::tensors(&model.dir, manifest).map_err(|error| unusable(error.to_string()))?;
         let outliers = outliers_from_tensors(&tensors, manifest.classes.len()).map_err(unusable)?;
+        let neighbours = neighbours_from_tensors(&tensors, manifest.classes.len()).map_err(unusable)?;
         let tail = tail_from_tensors(tensors, manifest.unfreeze_from, self.device).map_err(unusable)?;
         if tail.head.classes() != manifest.classes.len() {
             return Err(unusable(format!("{} logits for {} classes", tail.head.classes(), manifest.classes.len())));
         }
         let tail = tail.prepared(manifest.precision).map_err(super::broken)?;
         let backbone = self.backbone(manifest.precision)?;
-        let bytes = tail.bytes();
-        Ok(Box::new(Loaded { served: Served { tail, outliers, bytes }, backbone }))
+        let bytes = tail.bytes() + neighbours.as_ref().map_or(0, Neighbours::bytes);
+        Ok(Box::new(Loaded { served: Served { tail, outliers, neighbours, bytes }, backbone }))
     }
 
     /// The backbone in `precision`, the first time that it is asked for.

@@ -77,16 +77,18 @@ impl Session {
             caller: self.caller.id(),
             pixels,
             explain: call.explain,
+            neighbours: call.neighbours,
             deadline: call.deadline,
             reply,
         };
         let sent = self.predictor.line.events.send(Event::Request(request));
         sent.map_err(|_| PredictError::Unavailable)?;
         telemetry::queued();
-        let Answer { probabilities: raw, outlier_score, heat_map } = answer.await.map_err(|_| PredictError::Unavailable)??;
+        let answer = answer.await.map_err(|_| PredictError::Unavailable)??;
         tracing::debug!("computed");
+        let Answer { probabilities: raw, outlier_score, neighbours, heat_map } = answer;
         let probabilities = tempered(&raw, self.manifest.temperature);
-        Ok(Classified { classes: Arc::clone(&self.classes), probabilities, raw, outlier_score, heat_map })
+        Ok(Classified { classes: Arc::clone(&self.classes), probabilities, raw, outlier_score, neighbours, heat_map })
     }
 
     /// Decodes and renders a picture as training's evaluation view did, in the bounded pool.

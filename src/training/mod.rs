@@ -6,6 +6,7 @@ mod audit;
 mod average;
 mod checkpoint;
 mod data;
+mod embeddings;
 mod error;
 mod evaluate;
 mod events;
@@ -14,7 +15,6 @@ mod learner;
 mod manifest;
 mod mixup;
 mod optimizer;
-mod outliers;
 mod patience;
 mod phase;
 mod progress;
@@ -34,7 +34,7 @@ pub use error::TrainingError;
 pub use events::{Event, Observer, ObserverError};
 pub use features::{SegmentState, ShelfError, feature_segments, remove_owner, verify_segment};
 pub use manifest::Identity;
-pub use weights::{outliers_from_tensors, tail_from_tensors};
+pub use weights::{neighbours_from_tensors, outliers_from_tensors, tail_from_tensors};
 
 use crate::artifact::NamedTensor;
 use crate::recipe::Recipe;
@@ -68,7 +68,7 @@ impl Plan<'_> {
 /// What training came to.
 #[derive(Debug)]
 pub struct Trained {
-    /// The layers that learnt, the head, and where the classes lie.
+    /// The layers that learnt, the head, where the classes lie, and pictures to compare others with.
     pub tensors: Vec<NamedTensor>,
     /// What the run found out.
     pub report: Report,

@@ -5,9 +5,9 @@ use std::sync::atomic::AtomicBool;
 use tch::Kind;
 
 use super::checkpoint::{Checkpoint, Checkpoints, Keeper};
+use super::embeddings::{Embedded, embedded};
 use super::evaluate::{Evaluation, Exam, evaluate};
 use super::features::{FeatureStore, Planned, Target, budget, demand, plan};
-use super::outliers::outliers;
 use super::phase::{Outcome, PhaseRun};
 use super::progress::Reporter;
 use super::sample::{self, Draw, Sample};
@@ -21,7 +21,6 @@ use crate::vision::backbone::Backbone;
 use crate::vision::device;
 use crate::vision::int8::Profile;
 use crate::vision::layers::UnfreezeFrom;
-use crate::vision::outliers::Outliers;
 use crate::vision::precision::Precision;
 use crate::vision::tail::{Head, Tail};
 
@@ -105,10 +104,10 @@ impl<'a> Run<'a> {
             }
         }
         let Some((name, last)) = last else { return Err(TrainingError::NothingToTrain) };
-        let (test, outliers) = self.closing(name, last.epoch)?;
+        let (test, embedded) = self.closing(name, last.epoch)?;
         let calibration = self.calibration(&last.evaluation);
         let predictions = self.predictions(&last.evaluation, calibration.as_ref());
-        let tensors = weights::to_tensors(&self.tail, outliers.as_ref())?;
+        let tensors = weights::to_tensors(&self.tail, &embedded)?;
         let report = Report {
             classes: self.data.classes.clone(),
             phases: self.keeper.into_phases(),
@@ -155,8 +154,8 @@ impl<'a> Run<'a> {
         run.train(&self.tail, &mut self.store, &mut self.reporter, &self.keeper, resumed).map(Some)
     }
 
-    /// What the final weights make of the pictures kept back, if there are any, and where the classes lie under them.
-    fn closing(&mut self, name: PhaseName, epoch: u32) -> Result<(Option<PhaseReport>, Option<Outliers>), TrainingError> {
+    /// What the final weights make of the pictures kept back, if there are any, and of some of the others.
+    fn closing(&mut self, name: PhaseName, epoch: u32) -> Result<(Option<PhaseReport>, Embedded), TrainingError> {
         let exam = Exam {
             images: &self.split.validation,
             labels: &self.labels,
@@ -166,12 +165,12 @@ impl<'a> Run<'a> {
             stop: self.stop,
         };
         let tail = self.tail.prepared(self.precision)?;
-        let outliers = outliers(&tail, &mut self.store, &self.split.train, self.plan.recipe.unaugmented(), &exam)?;
+        let embedded = embedded(&tail, &mut self.store, &self.split.train, self.plan.recipe.unaugmented(), &exam)?;
         if self.split.test.is_empty() {
-            return Ok((None, outliers));
+            return Ok((None, embedded));
         }
         let evaluation = evaluate(&self.tail, &mut self.store, &Exam { images: &self.split.test, ..exam })?;
-        Ok((Some(self.report(name, epoch, &self.split.test, &evaluation)), outliers))
+        Ok((Some(self.report(name, epoch, &self.split.test, &evaluation)), embedded))
     }
 
     fn report(&self, phase: PhaseName, epoch: u32, images: &[usize], evaluation: &Evaluation) -> PhaseReport {

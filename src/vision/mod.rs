@@ -7,6 +7,7 @@ pub mod device;
 pub mod grad_cam;
 pub mod int8;
 pub mod layers;
+pub mod neighbours;
 pub mod outliers;
 pub mod picture;
 pub mod precision;

@@ -5,7 +5,7 @@ use image::ImageFormat;
 use serde_json::{Value, json};
 
 use crate::jobs::quick;
-use crate::pictures::encoded;
+use crate::pictures::{encoded, zip};
 use crate::server::Server;
 
 /// Sends every validation picture through `model`'s predict route: label and probabilities must be the report's.
@@ -75,6 +75,61 @@ fn pictures_come_as_bodies_parts_or_json_and_models_survive_a_restart() {
     let again = Server::start_in(dir.path(), &[]);
     let served: Value = again.post("/predict", "image/png", &picture).expect(200);
     assert_eq!(served["predictions"][0]["label"], "red");
+}
+
+/// The numbers, paths, labels and files of the pictures that the only version of `toys` has learnt from.
+fn learnt_from(server: &Server) -> Vec<(Value, String, Value, Vec<u8>)> {
+    let dataset = server.get("/v1/models/toys/versions/1").expect(200)["dataset"]["id"].as_str().unwrap().to_owned();
+    let report = server.get("/v1/models/toys/report").expect(200);
+    let validated: Vec<&Value> = report["predictions"].as_array().unwrap().iter().map(|stored| &stored["image"]).collect();
+    let images = server.get(&format!("/v1/datasets/{dataset}/images?limit=500")).expect(200);
+    let learnt = images["items"].as_array().unwrap().iter().filter(|image| !validated.contains(&&image["image"]));
+    let described = learnt.map(|image| {
+        let number = image["image"].clone();
+        let file = server.get(&format!("/v1/datasets/{dataset}/images/{number}")).body;
+        (number, image["path"].as_str().unwrap().to_owned(), image["label"].clone(), file)
+    });
+    described.collect()
+}
+
+#[test]
+fn a_picture_that_was_learnt_from_is_its_own_nearest_neighbour() {
+    let server = Server::start();
+    let mut recipe = quick();
+    recipe["precision"] = json!("f32");
+    server.trained("toys", &recipe);
+    let learnt = learnt_from(&server);
+    assert_eq!(learnt.len(), 18);
+    let is_itself = |answer: &Value, number: &Value, label: &Value| {
+        let neighbours = answer["neighbours"].as_array().unwrap();
+        assert_eq!((&neighbours[0]["image"], &neighbours[0]["label"]), (number, label), "{answer}");
+        let similar: Vec<f64> = neighbours.iter().map(|neighbour| neighbour["similarity"].as_f64().unwrap()).collect();
+        assert!(similar[0] > 0.9999 && similar.is_sorted_by(|a, b| a >= b), "{answer}");
+        similar.len()
+    };
+    let (number, _, label, picture) = &learnt[4];
+    let ask = |query: &str| server.post(&format!("/predict?{query}"), "image/png", picture).expect(200)["predictions"].clone();
+    for (query, count) in [("neighbours=3", 3), ("neighbours=20", 18)] {
+        assert_eq!(is_itself(&ask(query)[0], number, label), count);
+    }
+    for query in ["", "neighbours=0"] {
+        assert!(ask(query)[0].get("neighbours").is_none());
+    }
+    let refused = server.post("/predict?neighbours=21", "image/png", picture).problem(422, "invalid_field");
+    assert!(refused.contains("neighbours must be from 0 to 20"), "{refused}");
+
+    // Every form of a request has them.
+    let text = base64::engine::general_purpose::STANDARD.encode(picture);
+    let coded = server.post_json("/predict?neighbours=1", &json!({"images": [text]})).expect(200);
+    assert_eq!(is_itself(&coded["predictions"][0], number, label), 1);
+    let files: Vec<(String, Vec<u8>)> = learnt.iter().map(|(_, path, _, file)| (path.clone(), file.clone())).collect();
+    let parts: Vec<(&str, &[u8])> = files.iter().map(|(path, file)| (path.as_str(), file.as_slice())).collect();
+    let form = server.post_files("/v1/models/toys/predict?neighbours=2", &parts).expect(200);
+    let lines = server.post("/v1/models/toys/versions/1/predict?neighbours=2", "application/zip", &zip(&files)).lines();
+    for (place, (number, path, label, _)) in learnt.iter().enumerate() {
+        assert_eq!(is_itself(&form["predictions"][place], number, label), 2);
+        assert_eq!((lines[place]["path"].as_str(), is_itself(&lines[place], number, label)), (Some(path.as_str()), 2));
+    }
 }
 
 #[test]

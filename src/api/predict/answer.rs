@@ -9,6 +9,7 @@ use crate::api::ApiError;
 use crate::inference::{Classified, PredictError};
 use crate::names::Name;
 use crate::recipe::FieldError;
+use crate::vision::neighbours::Neighbour;
 
 /// What a model says of pictures.
 #[derive(Debug, Serialize, ToSchema)]
@@ -47,6 +48,8 @@ pub(super) struct AnswerForm {
     pub threshold: f32,
     pub calibrated: bool,
     pub explain: Option<Explain>,
+    /// How many training pictures that look most like it.
+    pub neighbours: usize,
 }
 
 /// What a model says of a picture.
@@ -62,12 +65,28 @@ pub(super) struct PicturePrediction {
     /// How unlike the training pictures it is: the share of the validation pictures that are less so, 0 to 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     outlier_score: Option<f32>,
+    /// The training pictures that look most like it to the model, the most like first; absent if none were asked for, and for models
+    /// of earlier versions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    neighbours: Option<Vec<LikePicture>>,
     /// Where the most probable class shows in what the network saw: rows from the top, 0 to 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     heat_map: Option<Vec<Vec<f32>>>,
     /// The same as a PNG to lay over what the network saw, as a data URL.
     #[serde(skip_serializing_if = "Option::is_none")]
     heat_map_png: Option<String>,
+}
+
+/// A training picture, and how alike it and the picture asked about are.
+#[derive(Debug, Serialize, ToSchema)]
+struct LikePicture {
+    /// Its number in the data set that the version's `dataset` names; of an imported model that is one of another machine.
+    image: u64,
+    /// Its class.
+    label: String,
+    /// The cosine between what the model makes of the two, 0 to 1.
+    #[schema(minimum = 0, maximum = 1)]
+    similarity: f32,
 }
 
 /// Classes and their probabilities, the most probable first, as a JSON object in that order.
@@ -84,18 +103,28 @@ impl Serialize for Ranked {
     }
 }
 
+impl LikePicture {
+    fn of(neighbour: &Neighbour, classes: &[String]) -> Self {
+        // One of the model's classes: that was checked when the model was loaded.
+        let label = classes[neighbour.class as usize].clone();
+        Self { image: u64::from(neighbour.image), label, similarity: neighbour.similarity }
+    }
+}
+
 impl PicturePrediction {
     pub(super) fn of(classified: &Classified, form: &AnswerForm) -> Result<Self, ApiError> {
         let top = classified.top(form.top_k.max(1), form.calibrated);
         let ranked: Vec<_> = top.into_iter().map(|(class, p)| (class.to_owned(), p)).collect();
         let (label, probability) = ranked.first().cloned().ok_or_else(|| ApiError::internal("a model without classes"))?;
         let map = classified.heat_map.as_ref();
+        let like = |neighbour: &Neighbour| LikePicture::of(neighbour, &classified.classes);
         let as_png = form.explain == Some(Explain::Png);
         Ok(Self {
             label: Some(label).filter(|_| probability >= form.threshold),
             probability,
             probabilities: Ranked(ranked),
             outlier_score: classified.outlier_score,
+            neighbours: classified.neighbours.as_ref().map(|kept| kept.iter().map(like).collect()),
             heat_map: map.filter(|_| !as_png).map(|map| map.values.chunks(map.side).map(<[f32]>::to_vec).collect()),
             heat_map_png: map.filter(|_| as_png).map(heat_map::data_url).transpose().map_err(ApiError::internal)?,
         })

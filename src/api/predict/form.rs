@@ -17,6 +17,9 @@ pub(super) const DEADLINE: &str = "x-deadline-ms";
 /// The longest that it may say: ten minutes.
 const MAX_DEADLINE_MS: u64 = 600_000;
 
+/// The most neighbours that may be asked for.
+const MAX_NEIGHBOURS: u32 = 20;
+
 /// What to answer with.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -34,10 +37,13 @@ pub(super) struct AnswerQuery {
     /// saw.
     #[param(inline)]
     explain: Option<Explain>,
+    /// How many of the training pictures that look most like it to the model to tell; none if not given.
+    #[param(minimum = 0, maximum = 20, default = 0)]
+    neighbours: Option<u32>,
 }
 
-/// How a request wants to be answered: its header says until when.
-pub(in crate::api) fn call(headers: &HeaderMap, settings: &Settings, explain: bool) -> Result<Call, ApiError> {
+/// A request that wants probabilities: its header says until when.
+pub(in crate::api) fn call(headers: &HeaderMap, settings: &Settings) -> Result<Call, ApiError> {
     let deadline = match headers.get(DEADLINE) {
         None => settings.predict_deadline_ms,
         Some(value) => value
@@ -47,7 +53,7 @@ pub(in crate::api) fn call(headers: &HeaderMap, settings: &Settings, explain: bo
             .filter(|ms| (1..=MAX_DEADLINE_MS).contains(ms))
             .ok_or_else(|| ApiError::field(DEADLINE, format!("must be from 1 to {MAX_DEADLINE_MS}, in milliseconds")))?,
     };
-    Ok(Call { deadline: Instant::now() + Duration::from_millis(deadline), explain })
+    Ok(Call { deadline: Instant::now() + Duration::from_millis(deadline), explain: false, neighbours: 0 })
 }
 
 impl AnswerQuery {
@@ -59,11 +65,22 @@ impl AnswerQuery {
         if self.threshold.is_some_and(|threshold| !(0.0..=1.0).contains(&threshold)) {
             return Err(ApiError::field("threshold", "must be from 0 to 1"));
         }
+        if self.neighbours.is_some_and(|neighbours| neighbours > MAX_NEIGHBOURS) {
+            return Err(ApiError::field("neighbours", format!("must be from 0 to {MAX_NEIGHBOURS}")));
+        }
         Ok(AnswerForm {
             top_k: self.top_k.map_or(usize::MAX, |top| top as usize),
             threshold: self.threshold.unwrap_or(0.0),
             calibrated: self.calibrated.unwrap_or(true),
             explain: self.explain.filter(|explain| *explain != Explain::False),
+            neighbours: self.neighbours.map_or(0, |neighbours| neighbours as usize),
         })
+    }
+}
+
+impl AnswerForm {
+    /// The same as [`call`], with what of an answer has to be computed for it.
+    pub fn call(&self, headers: &HeaderMap, settings: &Settings) -> Result<Call, ApiError> {
+        Ok(Call { explain: self.explain.is_some(), neighbours: self.neighbours, ..call(headers, settings)? })
     }
 }

@@ -18,7 +18,7 @@ use tracing::{Instrument, Span};
 
 use super::answer::{AnswerForm, Answerer, PicturePrediction};
 use super::pictures::media_type;
-use super::{call, reference};
+use super::reference;
 use crate::api::extract::accepted;
 use crate::api::{ApiError, AppState};
 use crate::inference::{Call, Input, Session};
@@ -61,7 +61,7 @@ pub(super) async fn answer(
     request: Request,
 ) -> Result<Response, ApiError> {
     let began = Instant::now();
-    let call = call(request.headers(), &state.settings, form.explain.is_some())?;
+    let call = form.call(request.headers(), &state.settings)?;
     let model = reference(state, &version);
     // A model that can't be used is said before the pictures have travelled, and once.
     state.predictor.manifest(&model).await?;

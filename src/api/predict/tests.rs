@@ -12,6 +12,7 @@ use super::*;
 use crate::config::Settings;
 use crate::inference::{Classified, PredictError};
 use crate::vision::grad_cam::HeatMap;
+use crate::vision::neighbours::Neighbour;
 use crate::vision::picture::PictureError;
 
 fn classified() -> Classified {
@@ -21,11 +22,12 @@ fn classified() -> Classified {
         probabilities: vec![0.25, 0.5, 0.25],
         raw: vec![0.125, 0.75, 0.125],
         outlier_score: None,
+        neighbours: None,
         heat_map: None,
     }
 }
 
-const EVERYTHING: AnswerForm = AnswerForm { top_k: usize::MAX, threshold: 0.0, calibrated: true, explain: None };
+const EVERYTHING: AnswerForm = AnswerForm { top_k: usize::MAX, threshold: 0.0, calibrated: true, explain: None, neighbours: 0 };
 
 async fn read(content_type: &str, body: impl Into<Body>) -> Result<Pictures, ApiError> {
     let settings = Settings { max_predict_bytes: 1000, max_predict_pictures: 2, ..Settings::default() };
@@ -75,6 +77,21 @@ fn a_heat_map_comes_as_rows_or_as_a_picture() {
     assert!(png.get("heat_map").is_none());
 }
 
+#[test]
+fn neighbours_come_with_their_classes_names() {
+    let near = Neighbour { image: 7, class: 2, similarity: 0.75 };
+    let neighbours = |seen| serde_json::to_value(PicturePrediction::of(&seen, &EVERYTHING).unwrap()).unwrap();
+    let some =
+        neighbours(Classified { neighbours: Some(vec![near, Neighbour { image: 3, class: 0, ..near }]), ..classified() });
+    let expected =
+        [("cat", 7), ("ant", 3)].map(|(label, image)| serde_json::json!({"image": image, "label": label, "similarity": 0.75}));
+    assert_eq!(some["neighbours"], serde_json::json!(expected));
+    // Of a picture that the hidden layer makes nothing of.
+    let none = neighbours(Classified { neighbours: Some(Vec::new()), ..classified() });
+    assert_eq!(none["neighbours"], serde_json::json!([]));
+    assert!(neighbours(classified()).get("neighbours").is_none());
+}
+
 #[tokio::test]
 async fn what_an_answer_is_to_be_is_checked() {
     let query = |text: &str| query_of(text).form();
@@ -83,9 +100,16 @@ async fn what_an_answer_is_to_be_is_checked() {
     assert_eq!(query("explain=false").unwrap().explain, None);
     assert_eq!(query("explain=png").unwrap().explain, Some(Explain::Png));
     assert!(query("").unwrap().calibrated);
+    let asked = |text: &str| {
+        let call = query(text).unwrap().call(&HeaderMap::new(), &Settings::default()).unwrap();
+        (call.explain, call.neighbours)
+    };
+    assert_eq!([asked(""), asked("neighbours=0&explain=png"), asked("neighbours=20")], [(false, 0), (true, 0), (false, 20)]);
+    let (status, body) = problem(query("neighbours=21").unwrap_err()).await;
+    assert_eq!((status, &body["errors"][0]["field"]), (422, &serde_json::json!("neighbours")));
     let deadline = |value: &'static str| {
         let headers = HeaderMap::from_iter([(header::HeaderName::from_static(DEADLINE), value.parse().unwrap())]);
-        call(&headers, &Settings::default(), false)
+        call(&headers, &Settings::default())
     };
     assert!(deadline("250").unwrap().deadline <= Instant::now() + Duration::from_millis(250));
     for wrong in ["0", "-1", "soon", "600001"] {

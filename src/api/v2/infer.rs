@@ -80,7 +80,7 @@ pub(super) async fn by_version(
 async fn infer(state: &AppState, name: &str, want: Want, request: Request) -> Result<Response, ApiError> {
     // Before the body is read: whoever asks for a model that isn't there needn't send pictures.
     let version = state.store.resolve(&model_name(name)?, &want).await?;
-    let call = call(request.headers(), &state.settings, false)?;
+    let call = call(request.headers(), &state.settings)?;
     let model = reference(state, &version);
     let manifest = state.predictor.manifest(&model).await?;
     if !state.predictor.has_room() {
