@@ -22,6 +22,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use safetensors::tensor::{Dtype, SafeTensors};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
@@ -171,6 +172,14 @@ pub fn manifest(dir: &Path) -> Result<Manifest, ArtifactError> {
 /// # Errors
 /// A missing or damaged file.
 pub fn report(dir: &Path, manifest: &Manifest) -> Result<Report, ArtifactError> {
+    report_as(dir, manifest)
+}
+
+/// Reads those parts of an artifact's report that `R` has, such as [`crate::report::ReportSummary`]; checked as [`report`] is.
+///
+/// # Errors
+/// A missing or damaged file.
+pub fn report_as<R: DeserializeOwned>(dir: &Path, manifest: &Manifest) -> Result<R, ArtifactError> {
     let bytes = checked(dir, REPORT, manifest)?;
     serde_json::from_slice(&bytes).map_err(|e| damaged(&dir.join(REPORT), e))
 }

@@ -5,6 +5,7 @@ mod images;
 mod ingestor;
 pub(super) mod received;
 mod revisions;
+mod thumbnail;
 mod upload;
 
 use std::collections::HashSet;
@@ -28,6 +29,7 @@ use crate::training::remove_owner;
 use crate::upkeep;
 
 pub(super) use ingestor::Ingestor;
+pub(super) use thumbnail::Thumbnails;
 
 /// The most rejections that a data set's own answer holds.
 const REJECTED_SHOWN: u32 = 1_000;

@@ -53,7 +53,7 @@ use crate::jobs::WorkerHealth;
 use crate::store::Store;
 use crate::upkeep;
 use access::Rates;
-use datasets::Ingestor;
+use datasets::{Ingestor, Thumbnails};
 use extract::accepted;
 use idempotency::InFlight;
 
@@ -69,6 +69,7 @@ pub struct AppState {
     /// How the worker processes fare.
     pub workers: WorkerHealth,
     ingestor: Ingestor,
+    thumbnails: Thumbnails,
     rates: Rates,
     /// Keys of requests that are being answered.
     in_flight: InFlight,
@@ -85,9 +86,10 @@ impl AppState {
     #[must_use]
     pub fn new(settings: Arc<Settings>, store: Store, predictor: Predictor, workers: WorkerHealth) -> Self {
         let ingestor = Ingestor::new(settings.clone(), store.clone());
+        let thumbnails = Thumbnails::new(settings.decode_threads);
         let (rates, in_flight, missing) = (Rates::default(), InFlight::default(), Arc::default());
         let (leaving, stopping) = (CancellationToken::new(), CancellationToken::new());
-        Self { settings, store, predictor, workers, ingestor, rates, in_flight, missing, leaving, stopping }
+        Self { settings, store, predictor, workers, ingestor, thumbnails, rates, in_flight, missing, leaving, stopping }
     }
 }
 

@@ -1,5 +1,8 @@
 //! What a run found out: figures a class, the confusion matrix, the validation pictures' predictions. As JSON, as text or
-//! as a picture.
+//! as a picture; and in slices, for pages that don't need the whole of it.
+
+mod predictions;
+mod thresholds;
 
 use std::path::PathBuf;
 
@@ -7,6 +10,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -19,13 +23,18 @@ use super::{ApiError, AppState, Problem};
 use crate::artifact::{self, ArtifactError};
 use crate::charts;
 use crate::names::Name;
-use crate::report::Report;
+use crate::report::{Report, ReportSummary};
 use crate::store::JobState;
 use crate::store::Want;
 
 /// The routes.
 pub(super) fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(of_model)).routes(routes!(of_version)).routes(routes!(of_job))
+    OpenApiRouter::new()
+        .routes(routes!(of_model))
+        .routes(routes!(of_version))
+        .routes(routes!(of_job))
+        .routes(routes!(predictions::list))
+        .routes(routes!(thresholds::show))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
@@ -43,6 +52,9 @@ struct ReportQuery {
     /// `json`, `text` or `svg`; what `Accept` says if not given.
     #[param(inline)]
     format: Option<ReportFormat>,
+    /// Whether JSON has the predictions, which are most of it.
+    #[param(default = true)]
+    predictions: Option<bool>,
 }
 
 /// The report on a model's default version
@@ -139,13 +151,15 @@ async fn of_job(
 
 /// The report of the artifact in `dir`.
 async fn answer(dir: PathBuf, query: &ReportQuery, headers: &HeaderMap) -> Result<Response, ApiError> {
-    let read = move || -> Result<Report, ArtifactError> { artifact::report(&dir, &artifact::manifest(&dir)?) };
-    let report = tokio::task::spawn_blocking(read).await.map_err(ApiError::internal)??;
     let format = query.format.unwrap_or_else(|| match accepted(headers, &["application/json", "text/plain", SVG]) {
         "text/plain" => ReportFormat::Text,
         SVG => ReportFormat::Svg,
         _ => ReportFormat::Json,
     });
+    if format == ReportFormat::Json && query.predictions == Some(false) {
+        return Ok(Json(read(dir, |summary: ReportSummary| summary).await?).into_response());
+    }
+    let report = read(dir, |report: Report| report).await?;
     Ok(match format {
         ReportFormat::Json => Json(report).into_response(),
         ReportFormat::Text => ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], report.to_string()).into_response(),
@@ -155,4 +169,23 @@ async fn answer(dir: PathBuf, query: &ReportQuery, headers: &HeaderMap) -> Resul
             svg(charts::confusion(last))?
         }
     })
+}
+
+/// What `make` makes of the report of the artifact in `dir`, or of those parts of it that `R` has. Reports may be megabytes, so
+/// that both reading and making happen where they keep nobody waiting.
+async fn read<R, T>(dir: PathBuf, make: impl FnOnce(R) -> T + Send + 'static) -> Result<T, ApiError>
+where
+    R: DeserializeOwned,
+    T: Send + 'static,
+{
+    let read = move || -> Result<T, ArtifactError> { Ok(make(artifact::report_as(&dir, &artifact::manifest(&dir)?)?)) };
+    Ok(tokio::task::spawn_blocking(read).await.map_err(ApiError::internal)??)
+}
+
+/// Refuses a class that isn't among the model's.
+fn check_class(classes: &[String], field: &str, class: Option<&String>) -> Result<(), ApiError> {
+    if class.is_none_or(|class| classes.contains(class)) {
+        return Ok(());
+    }
+    Err(ApiError::field(field, "must be one of the model's classes, which the version's manifest lists"))
 }

@@ -117,7 +117,7 @@ settings! {
         predict_queue: usize = 256, "TOPGRAFT_PREDICT_QUEUE";
         /// Most pictures that go through the network together.
         max_batch: usize = 16, "TOPGRAFT_MAX_BATCH";
-        /// Threads that decode pictures to classify.
+        /// Threads that decode pictures to classify; as many others make thumbnails.
         decode_threads: usize = 2, "TOPGRAFT_DECODE_THREADS";
         /// Bytes of loaded models that are kept in memory.
         model_cache_bytes: u64 = 2 << 30, "TOPGRAFT_MODEL_CACHE_BYTES";

@@ -2,13 +2,17 @@
 
 mod calibration;
 mod classification;
+mod parts;
 mod text;
+mod thresholds;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 pub use calibration::{Calibration, ReliabilityBin, tempered};
 pub use classification::{Averages, ClassReport, PhaseReport};
+pub use parts::{PredictionItem, ReportPredictions, ReportSummary};
+pub use thresholds::{ThresholdPoint, thresholds};
 
 /// A training phase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
@@ -174,7 +178,9 @@ pub struct Report {
     /// How far the published weights' probabilities can be believed; absent in reports of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calibration: Option<Calibration>,
-    /// Each validation picture's final probabilities, calibrated, as the service answers them.
+    /// Each validation picture's final probabilities, calibrated, as the service answers them; absent where they weren't wanted.
+    // In every report that is kept. A part of one is answered as a `ReportSummary`, which nobody needs to know of.
+    #[schema(required = false)]
     pub predictions: Vec<Prediction>,
 }
 

@@ -13,4 +13,5 @@ pub mod picture;
 pub mod precision;
 pub mod preprocessing;
 pub mod tail;
+pub mod thumbnail;
 pub mod weights;

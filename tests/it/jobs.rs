@@ -46,6 +46,11 @@ fn a_job_trains_reports_and_publishes() {
     assert_eq!(report["predictions"].as_array().unwrap().len(), 6);
     // Three classes of plain colours: what can't tell them apart has learnt nothing.
     assert!(phases[1]["accuracy"].as_f64().unwrap() > 0.8, "{}", phases[1]);
+    // Its predictions are those of the weights that were published.
+    let wrong = server.get("/v1/models/toys/versions/1/predictions?wrong=true").expect(200)["items"].as_array().unwrap().len();
+    let answers_all = server.get("/v1/models/toys/versions/1/thresholds").expect(200)["points"][0].clone();
+    assert_eq!((&answers_all["answered"], &answers_all["precision"]), (&json!(1.0), &phases[1]["accuracy"]));
+    assert_eq!(answers_all["recall"], json!((6 - wrong) as f64 / 6.0));
     let text = server.get("/v1/models/toys/report?format=text").text();
     assert!(text.contains("precision") && text.contains("weighted avg") && text.contains("confusion matrix"), "{text}");
 }

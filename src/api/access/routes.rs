@@ -85,6 +85,8 @@ const TABLE: &[(&str, &str, Need)] = &[
     ("GET", "/v1/models/{name}/report", LOOK),
     ("GET", "/v1/models/{name}/versions/{version}", LOOK),
     ("GET", "/v1/models/{name}/versions/{version}/report", LOOK),
+    ("GET", "/v1/models/{name}/versions/{version}/predictions", LOOK),
+    ("GET", "/v1/models/{name}/versions/{version}/thresholds", LOOK),
     ("GET", "/v1/models/{name}/versions/{version}/download", LOOK),
     ("PUT", "/v1/models/{name}/aliases/{alias}", ADMIN),
     ("DELETE", "/v1/models/{name}/aliases/{alias}", ADMIN),

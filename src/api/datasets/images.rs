@@ -1,6 +1,6 @@
-//! A data set's pictures: the list, and each as it was sent.
+//! A data set's pictures: the list, and each as it was sent or as a thumbnail.
 
-use std::io::ErrorKind;
+use std::io;
 
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::thumbnail::SizeQuery;
 use crate::api::extract::{Binary, Json, List, PageQuery, Path, Query};
 use crate::api::{ApiError, AppState, Problem};
 use crate::dataset::pack::Pack;
@@ -90,7 +91,7 @@ pub(super) async fn list(
     Ok(Json(List::new(images, |image| image.number.to_string(), ImageBody::from)))
 }
 
-/// A picture as it was sent
+/// A picture as it was sent, or a small JPEG of it
 #[utoipa::path(
     get,
     path = "/v1/datasets/{id}/images/{image}",
@@ -99,21 +100,29 @@ pub(super) async fn list(
     params(
         ("id" = String, Path, description = "The dataset's id or name"),
         ("image" = u64, Path, description = "The picture's number"),
+        SizeQuery,
     ),
     responses(
         (status = OK, body = Binary, content_type = "image/*"),
         (status = NOT_MODIFIED, description = "The client's copy is right"),
         (status = NOT_FOUND, body = Problem, content_type = "application/problem+json"),
+        (status = UNPROCESSABLE_ENTITY, body = Problem, content_type = "application/problem+json",
+         description = "A side that can't be had; or pictures as large as this one are no longer decoded"),
     ),
 )]
 pub(super) async fn show(
     State(state): State<AppState>,
     Path((id, number)): Path<(String, u64)>,
+    Query(query): Query<SizeQuery>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
+    let side = query.side()?;
     let dataset = state.store.dataset(&id).await?;
     let record = state.store.image(dataset.id, number).await?.record;
-    let etag = format!("\"{}\"", record.sha256);
+    let etag = match side {
+        Some(side) => format!("\"{}-{side}\"", record.sha256),
+        None => format!("\"{}\"", record.sha256),
+    };
     // An id's pictures never change; a name may come to mean another data set.
     let is_id = dataset.id.to_string() == id;
     let caching = if is_id { "public, max-age=31536000, immutable" } else { "no-cache" };
@@ -130,10 +139,23 @@ pub(super) async fn show(
     }
     let pack = state.settings.pack(dataset.id);
     let read = move || Pack::open(&pack)?.read(record.offset, record.bytes);
-    let bytes = tokio::task::spawn_blocking(read).await.map_err(ApiError::internal)?.map_err(|error| match error.kind() {
+    let (media_type, bytes) = match side {
+        Some(side) => ("image/jpeg", state.thumbnails.make(read, side, state.settings.picture_limits()).await?),
+        None => {
+            let bytes = tokio::task::spawn_blocking(read).await.map_err(ApiError::internal)?.map_err(unread)?;
+            (record.format.media_type(), bytes)
+        }
+    };
+    Ok((always, [(header::CONTENT_TYPE, media_type)], bytes).into_response())
+}
+
+/// A picture that couldn't be read out of its pack.
+pub(super) fn unread(error: io::Error) -> ApiError {
+    match error.kind() {
         // It isn't there, or shorter than it was.
-        ErrorKind::NotFound | ErrorKind::InvalidInput | ErrorKind::UnexpectedEof => ApiError::damaged("dataset", error),
+        io::ErrorKind::NotFound | io::ErrorKind::InvalidInput | io::ErrorKind::UnexpectedEof => {
+            ApiError::damaged("dataset", error)
+        }
         _ => ApiError::disk(&error),
-    })?;
-    Ok((always, [(header::CONTENT_TYPE, record.format.media_type())], bytes).into_response())
+    }
 }

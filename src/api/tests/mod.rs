@@ -9,9 +9,11 @@ mod jobs;
 mod large;
 mod models;
 mod pages;
+mod reports;
 mod server;
 mod service;
 mod sweeps;
+mod thumbnails;
 mod v2;
 mod webhooks;
 

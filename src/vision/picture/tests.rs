@@ -8,7 +8,7 @@ use super::*;
 
 pub(crate) const PNG: ImageFormat = ImageFormat::Png;
 
-const FORMATS: [(ImageFormat, PictureFormat); 6] = [
+pub(crate) const FORMATS: [(ImageFormat, PictureFormat); 6] = [
     (ImageFormat::Jpeg, PictureFormat::Jpeg),
     (ImageFormat::Png, PictureFormat::Png),
     (ImageFormat::WebP, PictureFormat::WebP),
@@ -17,10 +17,10 @@ const FORMATS: [(ImageFormat, PictureFormat); 6] = [
     (ImageFormat::Tiff, PictureFormat::Tiff),
 ];
 
-const RED: [u8; 3] = [255, 0, 0];
-const GREEN: [u8; 3] = [0, 255, 0];
-const BLUE: [u8; 3] = [0, 0, 255];
-const WHITE: [u8; 3] = [255, 255, 255];
+pub(crate) const RED: [u8; 3] = [255, 0, 0];
+pub(crate) const GREEN: [u8; 3] = [0, 255, 0];
+pub(crate) const BLUE: [u8; 3] = [0, 0, 255];
+pub(crate) const WHITE: [u8; 3] = [255, 255, 255];
 
 /// 16 × 16 CMYK with Adobe's inverted samples: cyan and yellow above, black and white below.
 const CMYK_JPEG: &str = "\
@@ -51,7 +51,7 @@ pub(crate) fn encoded(image: &DynamicImage, format: ImageFormat) -> Vec<u8> {
 }
 
 /// 32 × 16: red and green above, blue and white below.
-fn corners() -> DynamicImage {
+pub(crate) fn corners() -> DynamicImage {
     let quarters = [RED, GREEN, BLUE, WHITE];
     RgbImage::from_fn(32, 16, |x, y| Rgb(quarters[(y / 8 * 2 + x / 16) as usize])).into()
 }
@@ -67,7 +67,7 @@ fn refused(bytes: &[u8]) -> PictureError {
 }
 
 /// The middles of the four quarters: top left, top right, bottom left, bottom right.
-fn quarters(picture: &Picture) -> [[u8; 3]; 4] {
+pub(crate) fn quarters(picture: &Picture) -> [[u8; 3]; 4] {
     let (w, h) = (picture.width() as usize, picture.height() as usize);
     [(w / 4, h / 4), (w * 3 / 4, h / 4), (w / 4, h * 3 / 4), (w * 3 / 4, h * 3 / 4)].map(|(x, y)| {
         let at = (y * w + x) * 3;
@@ -76,7 +76,7 @@ fn quarters(picture: &Picture) -> [[u8; 3]; 4] {
 }
 
 #[track_caller]
-fn assert_near(got: [[u8; 3]; 4], expected: [[u8; 3]; 4]) {
+pub(crate) fn assert_near(got: [[u8; 3]; 4], expected: [[u8; 3]; 4]) {
     let worst = got.iter().flatten().zip(expected.iter().flatten()).map(|(a, b)| a.abs_diff(*b)).max();
     assert!(worst <= Some(8), "{got:?} isn't {expected:?}");
 }
@@ -104,7 +104,7 @@ fn format_names_are_the_same_everywhere() {
 }
 
 /// A TIFF structure with an orientation alone, as EXIF has it, in an APP1 segment after the start of image.
-fn with_exif(jpeg: &[u8], orientation: u8) -> Vec<u8> {
+pub(crate) fn with_exif(jpeg: &[u8], orientation: u8) -> Vec<u8> {
     let mut exif = b"Exif\0\0MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0".to_vec();
     exif.extend([orientation, 0, 0, 0, 0, 0, 0]);
     let length = (exif.len() as u16 + 2).to_be_bytes();
