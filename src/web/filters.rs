@@ -16,9 +16,9 @@ pub(super) fn add(environment: &mut Environment<'static>) {
     environment.add_filter("pretty", pretty);
 }
 
-/// A share as `97.4 %`.
+/// A share as `97.4 %`, which stays on one line.
 fn percent(share: f64) -> String {
-    format!("{:.1} %", share * 100.0)
+    format!("{:.1}\u{a0}%", share * 100.0)
 }
 
 /// A difference of two shares as `+0.6 points`.
@@ -97,7 +97,7 @@ mod tests {
     fn numbers_are_written_for_people() {
         assert_eq!(
             (percent(0.97353), points(0.006), points(-0.0001)),
-            ("97.4 %".into(), "+0.6 points".into(), "0.0 points".into())
+            ("97.4\u{a0}%".into(), "+0.6 points".into(), "0.0 points".into())
         );
         let counts = [0, 999, 1_000, 1_234_567, -12_345].map(count);
         assert_eq!(counts, ["0", "999", "1,000", "1,234,567", "−12,345"]);

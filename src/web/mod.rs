@@ -116,12 +116,15 @@ impl Pages {
     /// Content that hasn't what the template asks for: a mistake of this side.
     pub fn render(&self, template: &'static str, frame: &Frame, content: &impl Serialize) -> Result<String, PageError> {
         let root = frame.root.clone();
-        let asset = move |name: String| -> Result<String, minijinja::Error> {
+        // The name is one of ours: nothing in it needs escaping.
+        let asset = move |name: String| -> Result<Value, minijinja::Error> {
             let known = assets::asset(&name).is_some();
             let unknown = || minijinja::Error::new(minijinja::ErrorKind::InvalidOperation, format!("there is no file {name}"));
-            known.then(|| format!("{root}assets/{}/{name}", version())).ok_or_else(unknown)
+            known.then(|| Value::from_safe_string(format!("{root}assets/{}/{name}", version()))).ok_or_else(unknown)
         };
-        let around = minijinja::context! { asset => Value::from_function(asset), ..Value::from(Serde(frame)) };
+        // `./` and `../` only.
+        let root = Value::from_safe_string(frame.root.clone());
+        let around = minijinja::context! { root, asset => Value::from_function(asset), ..Value::from(Serde(frame)) };
         let page = self
             .environment
             .get_template(template)

@@ -97,7 +97,7 @@ export function bar(share, kind = '') {
   return whole;
 }
 
-export const percent = (share) => (share === null || share === undefined ? '–' : `${(share * 100).toFixed(1)} %`);
+export const percent = (share) => (share === null || share === undefined ? '–' : `${(share * 100).toFixed(1)}\u00a0%`);
 export const count = (number) => number.toLocaleString('en');
 
 /** Seconds in words, such as `2 min 5 s`. */
