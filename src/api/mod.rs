@@ -41,7 +41,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
-use utoipa_swagger_ui::SwaggerUi;
+use utoipa_swagger_ui::{Config, SwaggerUi};
 
 pub use access::{AccessError, check_access};
 pub use error::{ApiError, Problem};
@@ -169,7 +169,8 @@ fn router(state: AppState) -> Router {
     // Pages ask it past everything that guards the network, but not past what their readers' keys are good for.
     let within = resources.clone().layer(from_fn(access::within)).with_state(state.clone());
     resources
-        .merge(SwaggerUi::new("/docs").url("/openapi.json", openapi()))
+        // Relative, so that a prefix does no harm.
+        .merge(SwaggerUi::new("/docs").url("/openapi.json", openapi()).config(Config::from("../openapi.json")))
         .merge(pages::router(within))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)

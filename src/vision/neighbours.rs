@@ -48,8 +48,8 @@ impl Neighbours {
 
     /// How many pictures are to be kept at most, if embeddings have `units` numbers.
     #[must_use]
-    pub const fn most(units: usize) -> usize {
-        if units == 0 { 0 } else { MOST_NUMBERS / units }
+    pub fn most(units: usize) -> usize {
+        MOST_NUMBERS.checked_div(units).unwrap_or(0)
     }
 
     /// Keeps a picture. One whose embedding points nowhere is like no other, and is left out; so is one with too large a number.

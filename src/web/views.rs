@@ -71,7 +71,7 @@ pub fn confused(phase: &PhaseReport) -> Vec<Pair> {
         let wrong = counts.iter().enumerate().filter(|(column, count)| *column != row && **count > 0);
         pairs.extend(wrong.map(|(column, &count)| Pair { label: name(row), predicted: name(column), count }));
     }
-    pairs.sort_by(|a, b| b.count.cmp(&a.count));
+    pairs.sort_by_key(|pair| std::cmp::Reverse(pair.count));
     pairs.truncate(PAIRS);
     pairs
 }

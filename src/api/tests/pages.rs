@@ -64,7 +64,7 @@ async fn every_page_shows_what_is_there_and_leads_where_something_is() {
     for (path, says) in [
         ("/".to_owned(), "4 pictures, 2 classes"),
         ("/datasets".to_owned(), ">d</a>"),
-        (format!("/datasets/{dataset}"), "flowers/tulip/notes.txt"),
+        (format!("/datasets/{dataset}"), "notes.txt"),
         (format!("/datasets/{dataset}?label=daisy"), "All classes"),
         (format!("/datasets/{dataset}/audit"), "Look for mistakes"),
         ("/train?dataset=d".to_owned(), "d: 4 pictures, 2 classes"),

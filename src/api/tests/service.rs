@@ -43,6 +43,8 @@ async fn health_readiness_and_documentation() {
 
     assert_eq!(api.get("/openapi.json").await.json()["info"]["title"], "topgraft");
     assert!(std::str::from_utf8(&api.get("/docs/").await.body).unwrap().contains("swagger-ui"));
+    let script = api.get("/docs/swagger-initializer.js").await.body;
+    assert!(std::str::from_utf8(&script).unwrap().contains("\"../openapi.json\""), "relative: {script:?}");
 }
 
 #[tokio::test]
