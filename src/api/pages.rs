@@ -20,8 +20,6 @@ use super::{ApiError, AppState};
 use crate::web::{self, Frame, pages};
 use client::{Client, Refused};
 
-pub(super) use sign_in::Cookie;
-
 /// For pages: files of this server only, and no script or style within the page.
 const POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; media-src 'self' blob:; connect-src 'self'; \

@@ -16,7 +16,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import Select
 
 # Longest that anything is waited for: a bound for failures, not a measure.
-PATIENCE = 120
+PATIENCE = 240
 # The most that a page may load, in bytes, with its files and pictures.
 WEIGHT = 250_000
 OPTIONS = (

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use axum::http::{HeaderMap, HeaderName, header, request};
 
+use super::Cookie;
 use crate::access::Key;
-use crate::api::pages::Cookie;
 use crate::store::{Allowance, ApiKey};
 
 /// Carries a key where `Authorization` is taken by something else.

@@ -6,6 +6,7 @@
 
 mod audit;
 mod caller;
+mod cookie;
 mod describe;
 mod quota;
 mod rates;
@@ -18,6 +19,7 @@ use axum::response::{IntoResponse, Response};
 
 pub(super) use audit::router;
 pub(super) use caller::Caller;
+pub(super) use cookie::Cookie;
 pub(super) use describe::{describe, needs};
 pub(super) use quota::Room;
 pub(super) use rates::Rates;

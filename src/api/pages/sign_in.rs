@@ -1,35 +1,16 @@
 //! Signing in: the browser keeps an API key in a cookie that no script can read, and sends it as programs send theirs.
 
 use axum::extract::{Form, Query, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::{AppendHeaders, IntoResponse, Redirect, Response};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 use serde_json::json;
 
 use super::shown;
 use crate::access::Key;
 use crate::api::AppState;
-use crate::api::access;
+use crate::api::access::{self, Cookie};
 use crate::web::Frame;
-
-/// The cookie.
-pub(in crate::api) struct Cookie;
-
-impl Cookie {
-    /// Its name.
-    pub const NAME: &str = "topgraft_key";
-
-    /// The cookie's header. Without a path: the browser takes the folder of the page that it signed in on, so that a prefix, which the server
-    /// doesn't know of, is kept. Other sites' pages can make the browser show a page with it, and send nothing else.
-    fn set(value: &str, secure: bool, more: &str) -> Option<HeaderValue> {
-        let secure = if secure { "; Secure" } else { "" };
-        format!("{}={value}; HttpOnly; SameSite=Lax{secure}{more}", Self::NAME).parse().ok()
-    }
-
-    fn forgotten() -> Option<HeaderValue> {
-        Self::set("", false, "; Max-Age=0")
-    }
-}
 
 /// What the page is asked with.
 #[derive(Debug, Deserialize)]
@@ -55,7 +36,7 @@ pub(super) fn address(root: &str, path_and_query: &str) -> String {
 /// Asks for a key. One that the browser has didn't do, and is forgotten.
 pub(super) async fn show(Query(Asked { next }): Query<Asked>) -> Response {
     let page = page(StatusCode::OK, &next, None);
-    (AppendHeaders(Cookie::forgotten().map(|cookie| (header::SET_COOKIE, cookie))), page).into_response()
+    ([(header::SET_COOKIE, Cookie::forget())], page).into_response()
 }
 
 /// Keeps a key that holds.
@@ -72,7 +53,7 @@ pub(super) async fn sign_in(State(state): State<AppState>, headers: HeaderMap, F
     }
     // Browsers say with every form where it comes from: over HTTPS the cookie stays there.
     let secure = headers.get(header::ORIGIN).is_some_and(|origin| origin.as_bytes().starts_with(b"https://"));
-    let Some(cookie) = Cookie::set(&key.reveal(), secure, "") else {
+    let Some(cookie) = Cookie::keep(&key.reveal(), secure) else {
         return page(StatusCode::UNPROCESSABLE_ENTITY, &form.next, Some("That key can't be kept."));
     };
     ([(header::SET_COOKIE, cookie)], Redirect::to(&destination(&form.next))).into_response()
@@ -80,7 +61,7 @@ pub(super) async fn sign_in(State(state): State<AppState>, headers: HeaderMap, F
 
 /// Forgets the key.
 pub(super) async fn sign_out() -> Response {
-    (AppendHeaders(Cookie::forgotten().map(|cookie| (header::SET_COOKIE, cookie))), Redirect::to("./sign-in")).into_response()
+    ([(header::SET_COOKIE, Cookie::forget())], Redirect::to("./sign-in")).into_response()
 }
 
 fn page(status: StatusCode, next: &str, wrong: Option<&str>) -> Response {
@@ -109,13 +90,5 @@ mod tests {
         for next in ["a\r\nset-cookie: x", "..", "a/../../b", "\\\\evil", "ü"] {
             assert_eq!(destination(next), "./");
         }
-    }
-
-    #[test]
-    fn the_cookie_is_out_of_scripts_reach() {
-        let cookie = Cookie::set("tg_x", true, "").unwrap();
-        assert_eq!(cookie, "topgraft_key=tg_x; HttpOnly; SameSite=Lax; Secure");
-        assert!(Cookie::set("a\nb", false, "").is_none());
-        assert!(Cookie::forgotten().unwrap().to_str().unwrap().contains("Max-Age=0"));
     }
 }
