@@ -9,6 +9,7 @@ import json
 import pathlib
 import sys
 import tempfile
+import time
 import zipfile
 
 HERE = pathlib.Path(__file__).parent
@@ -49,9 +50,6 @@ def shoot(page, folder, name, prepare=None):
             page.until("pictures", lambda: page.script("return [...document.images].filter((i) => i.getBoundingClientRect().top < innerHeight).every((i) => i.complete)"))
             # Charts fit themselves to the new width in a frame of their own.
             page.driver.execute_async_script("requestAnimationFrame(() => requestAnimationFrame(arguments[0]))")
-            wide = page.script("return document.documentElement.scrollWidth - innerWidth")
-            if wide > 0:
-                print(f"{name} at {size} is {wide} pixels too wide", file=sys.stderr)
             taken = run("Page.captureScreenshot", {"format": "webp", "quality": 82})
             (folder / f"{name}-{size}-{theme}.webp").write_bytes(base64.b64decode(taken["data"]))
 
@@ -65,7 +63,7 @@ def main():
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=".", prefix=".bench-shots-") as work:
-        work = pathlib.Path(work)
+        work = pathlib.Path(work).resolve()
         classes, what = pictures.find(args.dataset, work)
         print(f"pictures of {what}")
         picture = work / "picture.png"
@@ -87,8 +85,8 @@ def take(page, service, out, classes, picture):
     at("empty", "")
     service.upload("pictures", archive(classes))
     service.json("POST", "/v1/datasets/pictures/audit")
-    page.open("datasets/pictures/audit")
-    page.until("the audit", lambda: page.all("#audit[data-state=ready]"))
+    while service.json("GET", "/v1/datasets/pictures/audit")["state"] != "ready":
+        time.sleep(0.5)
     at("audit", "datasets/pictures/audit")
     jobs = [service.train("pictures", "clothes", recipe) for recipe in RECIPES]
     service.until(jobs[0], "fine_tune")

@@ -17,6 +17,8 @@ from selenium.webdriver.support.ui import Select
 
 # Longest that anything is waited for: a bound for failures, not a measure.
 PATIENCE = 240
+# Pixels across a phone.
+PHONE = 390
 # The most that a page may load, in bytes, with its files and pictures.
 WEIGHT = 250_000
 OPTIONS = (
@@ -85,16 +87,23 @@ class Page:
         return self.one(selector).text
 
     def checked(self, name):
-        """The page has no serious fault that axe-core knows of, isn't too heavy, and had no error of its own."""
+        """The page has no serious fault that axe-core knows of, fits a phone, isn't too heavy, and had no error of its own."""
         self.until("the page", lambda: self.script("return document.readyState") == "complete")
         if self.axe:
+            phone = {"width": PHONE, "height": 844, "deviceScaleFactor": 1, "mobile": False}
+            self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
+            wide = self.script("return document.documentElement.scrollWidth")
+            self.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+            assert wide <= PHONE, f"{name} is {wide} pixels wide on a phone of {PHONE}"
+        for theme in ("dark", "light") if self.axe else ():
+            self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": theme}]})
             self.script(self.axe)
             found = self.driver.execute_async_script(
                 "const done = arguments[0]; axe.run(document, {resultTypes: ['violations']}).then((r) => done(r.violations), (e) => done([{id: String(e), impact: 'critical', nodes: []}]))"
             )
             bad = [one for one in found if one["impact"] in ("serious", "critical")]
             told = [f"{one['id']}: {[node.get('html', '')[:200] + ' ' + node.get('failureSummary', '') for node in one['nodes'][:3]]}" for one in bad]
-            assert not bad, f"{name}: {told}"
+            assert not bad, f"{name}, {theme}: {told}"
         loaded = self.script(
             "return [...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]"
             ".filter((entry) => !entry.name.includes('/events')).reduce((sum, entry) => sum + entry.encodedBodySize, 0)"
@@ -234,6 +243,8 @@ def aliases(page):
     page.checked("models")
     page.open("")
     page.checked("the beginning")
+    page.open("sign-in")
+    page.checked("sign in")
     page.open("nowhere")
     assert "no page" in page.text("main")
     # The browser notes what isn't found, as it should.
