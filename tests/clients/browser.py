@@ -162,8 +162,8 @@ def train(page):
     page.fill("[data-field='augmentation.views']", "0")
     page.fill("[data-field='warm_up.epochs']", "8")
     page.fill("[data-field='warm_up.optimizer.learning_rate']", "0.001")
-    page.fill("[data-field='fine_tune.epochs']", "4")
-    page.until("what it comes to", lambda: "8 + 4 epochs at 160" in page.text("#verdict"))
+    page.fill("[data-field='fine_tune.epochs']", "8")
+    page.until("what it comes to", lambda: "8 + 8 epochs at 160" in page.text("#verdict"))
     page.click("#train button:not([type])")
     page.until("the job", lambda: page.all("#job"))
     # The curve grows while it trains: the page isn't loaded anew, and its rows become more.
@@ -176,7 +176,7 @@ def train(page):
     page.until("the end of the job", grown)
     growing = {state for state in seen if state.startswith(("queued", "running"))}
     assert len(growing) >= 3, f"the curve didn't grow: {seen}"
-    page.until("all epochs", lambda: page.text("#epochs-done") == "12")
+    page.until("all epochs", lambda: page.text("#epochs-done") == "16")
     page.checked("a job")
     drawn = "const c = document.querySelector('#accuracy canvas'); const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data; return d.some((v) => v > 0)"
     assert page.script(drawn), "nothing is drawn"
