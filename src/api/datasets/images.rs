@@ -123,9 +123,10 @@ pub(super) async fn show(
         Some(side) => format!("\"{}-{side}\"", record.sha256),
         None => format!("\"{}\"", record.sha256),
     };
-    // An id's pictures never change; a name may come to mean another data set.
+    // An id's pictures never change; a name may come to mean another data set. Kept by the browser that showed a key for them, not by
+    // proxies in between.
     let is_id = dataset.id.to_string() == id;
-    let caching = if is_id { "public, max-age=31536000, immutable" } else { "no-cache" };
+    let caching = if is_id { "private, max-age=31536000, immutable" } else { "no-cache" };
     let always = [
         (header::CACHE_CONTROL, caching),
         (header::ETAG, etag.as_str()),

@@ -71,7 +71,7 @@ async fn browsers_keep_each_size_for_itself() {
     for name in [header::CACHE_CONTROL, header::CONTENT_SECURITY_POLICY, header::X_CONTENT_TYPE_OPTIONS] {
         assert_eq!(small.headers[&name], whole.headers[&name], "{name}");
     }
-    assert_eq!(small.headers[header::CACHE_CONTROL], "public, max-age=31536000, immutable");
+    assert_eq!(small.headers[header::CACHE_CONTROL], "private, max-age=31536000, immutable");
     for (place, query) in ["", "?side=100", "?side=99"].into_iter().enumerate() {
         for (known, tag) in tags.iter().enumerate() {
             let answer = get(query, Some(tag)).await;
