@@ -73,6 +73,9 @@ pub(super) async fn events(
     Query(query): Query<EventsQuery>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
+    if query.after.is_some_and(|after| i64::try_from(after).is_err()) {
+        return Err(ApiError::field("after", "must be the number of an event"));
+    }
     let after = match headers.get("last-event-id").map(|value| value.to_str()) {
         // A browser that was told no id yet sends an empty one.
         None | Some(Ok("")) => query.after.unwrap_or(0),
