@@ -103,6 +103,8 @@ def main():
             config.write_text(text.replace("DATASET", known["dataset"]).replace("JOB", known["job"]))
             command = [sys.executable, "-m", "schemathesis.cli", "--config-file", config, "run", f"{base}/openapi.json"]
             command += ["--checks", "all", "--max-time", options.seconds, "--seed", options.seed, "--continue-on-failure"]
+            # Bodies that are archives or pictures are mostly not what is generated: that is known, and no fault.
+            command += ["--suppress-health-check", "filter_too_much"]
             command += ["--header", f"Authorization: {KEY}"]
             tested = subprocess.run([str(part) for part in command]).returncode
             alive = server.poll() is None and ask(f"{base}/readyz")["ready"]
