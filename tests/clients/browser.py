@@ -142,14 +142,12 @@ def audit(page):
     page.click("#start")
     page.until("the audit", lambda: page.all("#audit[data-state=ready]"))
     page.checked("an audit")
-    # One picture is left out: that makes another data set.
-    if page.all(".found"):
-        page.click(".found .exclude")
-        page.fill("#name", "toys-clean")
-        page.click("#revise button")
-        page.until("the revision", lambda: "toys-clean" in page.text("h1"))
-        assert page.text(".facts dd") == "35", page.text(".facts")
-    return bool(page.all("#grid"))
+    # One picture is left out: that makes another data set. There is one to leave out, as the classes are small.
+    page.click(".found .exclude")
+    page.fill("#name", "toys-clean")
+    page.click("#revise button")
+    page.until("the revision", lambda: "toys-clean" in page.text("h1"))
+    assert page.text(".facts dd") == "35", page.text(".facts")
 
 
 def train(page):
