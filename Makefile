@@ -11,11 +11,11 @@ CLIENTS := target/clients
 TEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo "cargo nextest run" || echo "cargo test")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build weights browser serve demo test bench bench-serve bench-page screenshots audit soak contract fuzz lint deps clean
+.PHONY: help setup build weights browser serve demo test bench bench-serve bench-page sizing screenshots audit soak contract fuzz lint deps deploy-check docker-check clean
 
 help: ## list the targets
 	@echo "make TARGET [VARIABLE=value]"
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## lay libtorch down in .libtorch/ (CUDA=1 for the GPU build)
 	@scripts/setup.sh
@@ -43,7 +43,7 @@ browser:
 	@scripts/browser.sh $(CLIENTS)/axe
 
 test: weights $(CLIENTS)/installed browser ## run every test
-	TOPGRAFT_TEST_AXE=$(abspath $(CLIENTS)/axe/axe.min.js) TOPGRAFT_TEST_PYTHON=$(abspath $(CLIENTS)/bin/python) TOPGRAFT_TEST_WEIGHTS=$(abspath $(WEIGHTS)) $(TEST) --release --locked
+	TOPGRAFT_TEST_AXE=$(abspath $(CLIENTS)/axe/axe.min.js) TOPGRAFT_TEST_PYTHON=$(abspath $(CLIENTS)/bin/python) TOPGRAFT_TEST_WEIGHTS=$(abspath $(WEIGHTS)) scripts/postgres.sh $(TEST) --release --locked
 
 bench: weights ## time each stage beside the machine's limits; DATASET=path, WHOLE=1 for a whole run, PEER=script BODY=onnx for a peer
 	cargo bench --locked --bench pipeline -- --weights $(abspath $(WEIGHTS)) $(if $(DATASET),--dataset '$(abspath $(DATASET))') $(if $(WHOLE),--whole)
@@ -54,6 +54,10 @@ bench-serve: weights ## time predictions over HTTP beside the engine alone; ONLY
 
 bench-page: weights ## time the page, and scroll through 20,000 pictures (needs Pillow, selenium and Chromium)
 	$(PYTHON) scripts/bench/page.py --binary $(BIN) --weights $(abspath $(WEIGHTS))
+
+sizing: ## what docs/sizing.md is made of: hold the simulation against theory, then print the tables; ONLY=servers,models,… for some
+	$(if $(ONLY),,$(PYTHON) -B benches/sizing/simulate.py --check)
+	$(PYTHON) -B benches/sizing/simulate.py $(if $(ONLY),--only '$(ONLY)')
 
 screenshots: weights ## take pictures of every page for docs/images, DATASET=path for other pictures (needs selenium and Chromium)
 	$(PYTHON) scripts/screenshots.py --binary $(BIN) --weights $(abspath $(WEIGHTS)) $(if $(DATASET),--dataset '$(DATASET)')
@@ -69,6 +73,12 @@ contract: weights ## hold the API's description against the server, for SECONDS=
 
 deps: setup ## dependencies: none unused, licences and sources as deny.toml has them, no known advisory
 	scripts/deps.sh
+
+deploy-check: ## check the images', Compose's and Kubernetes' files, without an engine or a cluster
+	scripts/deploy.sh
+
+docker-check: ## build the image, start Compose's profiles and run the README's tour against each (needs a Docker engine)
+	scripts/docker.sh
 
 fuzz: setup ## send mutated bytes to each reader of foreign files; TARGET=archive, picture, weights or recipe for one, SECONDS=60 each
 	@for target in $(or $(TARGET),archive picture weights recipe); do \

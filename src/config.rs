@@ -158,6 +158,9 @@ impl Settings {
             return Err(ConfigError::OutOfRange { field: "predict_queue", must: "at least max_predict_pictures" });
         }
         http::check(self)?;
+        if self.database_connections < 2 {
+            return Err(ConfigError::OutOfRange { field: "database_connections", must: "at least 2" });
+        }
         if self.worker_nice > 19 {
             return Err(ConfigError::OutOfRange { field: "worker_nice", must: "from 0 to 19" });
         }

@@ -3,12 +3,12 @@
 //! The rooms, and which may know which:
 //!
 //! ```text
-//! main, cli  →  api  →  web, jobs, upkeep, inference, webhooks  →  training, dataset, store, artifact  →  vision
+//! main, cli  →  api  →  web, jobs, upkeep, inference, webhooks  →  training, dataset, store, artifact, storage  →  vision
 //! ```
 //!
 //! Nothing points back up. `access`, `charts`, `recipe`, `report`, `names`, `hex`, `disk` and `config` are plain data that any room may use.
-//! `tch` is named only in `vision`, `training` and `inference`, `sqlx` only in `store`, `axum` only in `api`, `minijinja` only in
-//! `web`: each can be replaced without the others noticing.
+//! `tch` is named only in `vision`, `training` and `inference`, `sqlx` only in `store`, `axum` only in `api`, `object_store` only
+//! in `storage`, `minijinja` only in `web`: each can be replaced without the others noticing.
 
 pub mod access;
 pub mod api;
@@ -23,6 +23,7 @@ pub mod jobs;
 pub mod names;
 pub mod recipe;
 pub mod report;
+pub mod storage;
 pub mod store;
 pub mod training;
 pub mod upkeep;

@@ -18,7 +18,7 @@ struct Cli {
 enum Command {
     /// Serve the HTTP API and keep worker processes running
     Serve(cli::serve::ServeArgs),
-    /// Run queued jobs, alone or beside a server on the same data folder
+    /// Run queued jobs, beside a server on the same database and files
     Worker(cli::serve::WorkerArgs),
     /// Train without a server
     Train(Box<cli::train::TrainArgs>),
@@ -28,6 +28,8 @@ enum Command {
     Models(cli::models::ModelsArgs),
     /// Keys for the API
     Keys(cli::keys::KeysArgs),
+    /// Bring the database's tables up to date; servers and workers do so at their start, if they may
+    Migrate(cli::migrate::MigrateArgs),
     /// Check every byte that is kept, beside a running server or without one
     Check(cli::check::CheckArgs),
     /// Copy the data folder, beside a running server or without one
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         Command::Predict(args) => cli::predict::run(*args),
         Command::Models(args) => cli::models::run(args),
         Command::Keys(args) => cli::keys::run(args),
+        Command::Migrate(args) => cli::migrate::run(args),
         Command::Check(args) => cli::check::run(args),
         Command::Backup(args) => cli::backup::run(args),
         Command::Weights(args) => cli::weights::run(args),

@@ -13,12 +13,14 @@ use std::collections::HashSet;
 use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
+use futures_util::{StreamExt, stream};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
+use super::artifacts::is_there;
 use super::extract::{Json, List, PageQuery, Path, Query};
 use super::idempotency::created;
 use super::{ApiError, AppState, Problem};
@@ -159,12 +161,22 @@ fn entered(status: StatusCode, dataset: &Dataset) -> serde_json::Result<Answer> 
     created(status, format!("/v1/datasets/{}", dataset.id), &body)
 }
 
+/// Questions that a storage is asked at the same time.
+const QUESTIONS: usize = 16;
+
 /// Those of ready data sets whose pictures aren't where they were put.
 async fn damaged(state: &AppState, datasets: &[Dataset]) -> Result<HashSet<Uuid>, ApiError> {
     let ready = datasets.iter().filter(|dataset| dataset.state == DatasetState::Ready);
     let packs: Vec<_> = ready.map(|dataset| (dataset.id, state.settings.pack(dataset.id))).collect();
-    let look = move || packs.into_iter().filter(|(_, pack)| !pack.is_file()).map(|(id, _)| id).collect();
-    tokio::task::spawn_blocking(look).await.map_err(ApiError::internal)
+    let look = move || packs.into_iter().filter(|(_, pack)| !pack.is_file()).collect();
+    let not_here: Vec<_> = tokio::task::spawn_blocking(look).await.map_err(ApiError::internal)?;
+    if !state.storage.is_remote() {
+        return Ok(not_here.into_iter().map(|(id, _)| id).collect());
+    }
+    let asked = not_here.into_iter().map(|(id, pack)| async move { Ok((id, is_there(&state.storage, &pack).await?)) });
+    let found: Vec<Result<_, ApiError>> = stream::iter(asked).buffer_unordered(QUESTIONS).collect().await;
+    let missing = |found: Result<(Uuid, bool), ApiError>| found.map(|(id, there)| (!there).then_some(id)).transpose();
+    found.into_iter().filter_map(missing).collect()
 }
 
 /// Refuses a data set whose pictures aren't where they were put.
@@ -239,6 +251,11 @@ async fn delete(State(state): State<AppState>, Path(id): Path<String>) -> Result
     // From here on nothing refers to the files. Should this fail, the next start removes what has the name of something deleted,
     // and puts aside what has not.
     let (folder, deleted) = (state.settings.dataset_dir(id), upkeep::deleted(&state.settings.datasets_dir(), id));
+    if state.storage.is_remote()
+        && let Err(error) = state.storage.remove_folder(&folder).await
+    {
+        tracing::warn!(dataset = %id, %error, "a deleted dataset's pictures are left over in the storage");
+    }
     let removed = async {
         tokio::fs::rename(&folder, &deleted).await?;
         tokio::fs::remove_dir_all(&deleted).await

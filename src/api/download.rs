@@ -18,7 +18,7 @@ use utoipa_axum::routes;
 
 use super::extract::{Binary, Path, Query};
 use super::models::model_name;
-use super::{ApiError, AppState, Problem};
+use super::{ApiError, AppState, Problem, artifacts};
 use crate::artifact::archive::{self, Piece};
 use crate::artifact::fit::Misfit;
 use crate::artifact::onnx::{self, OnnxError};
@@ -88,7 +88,8 @@ async fn download(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let version = state.store.resolve(&model_name(&name)?, &Want::Version(version)).await?;
-    let dir = state.settings.model_dir(&version.model, version.version);
+    let artifact = artifacts::of_version(&state, &version).await?;
+    let dir = artifact.dir();
     let name = format!("{}-{}", version.model, version.version);
     match query.format.unwrap_or_default() {
         DownloadFormat::Safetensors => weights(dir, &format!("{name}.safetensors"), &headers).await,

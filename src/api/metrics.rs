@@ -107,5 +107,10 @@ fn describe() {
     describe_counter!("topgraft_model_evictions_total", "Models that had to make room");
     describe_gauge!("topgraft_model_cache_bytes", Unit::Bytes, "What the loaded models take");
     describe_gauge!("topgraft_jobs", "Jobs by state");
+    describe_counter!("topgraft_storage_fetches_total", "Files wanted of the storage, by whether they were here already");
+    describe_counter!("topgraft_storage_received_bytes_total", Unit::Bytes, "What came from the storage");
+    describe_counter!("topgraft_storage_sent_bytes_total", Unit::Bytes, "What went to the storage");
+    describe_counter!("topgraft_storage_evicted_files_total", "Copies that had to make room");
+    describe_counter!("topgraft_storage_evicted_bytes_total", Unit::Bytes, "Their bytes");
     describe_counter!("topgraft_webhook_deliveries_total", "Attempts to deliver a webhook, by what came of them");
 }

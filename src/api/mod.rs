@@ -2,6 +2,7 @@
 //! file only merges them.
 
 mod access;
+mod artifacts;
 mod chart;
 mod datasets;
 mod download;
@@ -50,6 +51,7 @@ pub use openapi::{openapi, openapi_json};
 use crate::config::Settings;
 use crate::inference::Predictor;
 use crate::jobs::WorkerHealth;
+use crate::storage::Storage;
 use crate::store::Store;
 use crate::upkeep;
 use access::Rates;
@@ -64,6 +66,8 @@ pub struct AppState {
     pub settings: Arc<Settings>,
     /// The database.
     pub store: Store,
+    /// Where files that don't change are kept.
+    pub storage: Storage,
     /// The engine that classifies pictures.
     pub predictor: Predictor,
     /// How the worker processes fare.
@@ -84,12 +88,25 @@ pub struct AppState {
 impl AppState {
     /// Puts the parts together.
     #[must_use]
-    pub fn new(settings: Arc<Settings>, store: Store, predictor: Predictor, workers: WorkerHealth) -> Self {
-        let ingestor = Ingestor::new(settings.clone(), store.clone());
+    pub fn new(settings: Arc<Settings>, store: Store, storage: Storage, predictor: Predictor, workers: WorkerHealth) -> Self {
+        let ingestor = Ingestor::new(settings.clone(), store.clone(), storage.clone());
         let thumbnails = Thumbnails::new(settings.decode_threads);
         let (rates, in_flight, missing) = (Rates::default(), InFlight::default(), Arc::default());
         let (leaving, stopping) = (CancellationToken::new(), CancellationToken::new());
-        Self { settings, store, predictor, workers, ingestor, thumbnails, rates, in_flight, missing, leaving, stopping }
+        Self {
+            settings,
+            store,
+            storage,
+            predictor,
+            workers,
+            ingestor,
+            thumbnails,
+            rates,
+            in_flight,
+            missing,
+            leaving,
+            stopping,
+        }
     }
 }
 
@@ -107,9 +124,9 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
     state.ingestor.recover().await?;
-    upkeep::tidy(&state.settings, &state.store).await?;
+    upkeep::tidy(&state.settings, &state.store, &state.storage).await?;
     // Set once: a state is served once.
-    let _ = state.missing.set(upkeep::missing(&state.settings, &state.store).await?);
+    let _ = state.missing.set(upkeep::missing(&state.settings, &state.store, &state.storage).await?);
     let (leaving, stopping) = (state.leaving.clone(), state.stopping.clone());
     let lame_duck = Duration::from_millis(state.settings.lame_duck_ms);
     let drain = Duration::from_secs(u64::from(state.settings.drain_seconds));

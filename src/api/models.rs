@@ -12,7 +12,7 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::extract::{Json, List, PageQuery, Path, Query};
-use super::{ApiError, AppState, Problem};
+use super::{ApiError, AppState, Problem, artifacts};
 use crate::artifact::{self, Manifest};
 use crate::names::Name;
 use crate::store::models::PRODUCTION;
@@ -202,7 +202,8 @@ async fn show_version(
     Path((name, version)): Path<(String, i64)>,
 ) -> Result<Json<VersionDetail>, ApiError> {
     let version = state.store.resolve(&model_name(&name)?, &Want::Version(version)).await?;
-    let dir = state.settings.model_dir(&version.model, version.version);
+    let artifact = artifacts::of_version(&state, &version).await?;
+    let dir = artifact.dir();
     let manifest = tokio::task::spawn_blocking(move || artifact::manifest(&dir)).await.map_err(ApiError::internal)??;
     Ok(Json(VersionDetail { version: version.into(), manifest }))
 }

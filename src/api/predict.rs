@@ -14,6 +14,7 @@ use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::artifacts::{self, Artifact};
 use super::extract::{Binary, FileForm, Json, Path, Query, passed_over};
 use super::models::{alias_name, model_name};
 use super::{ApiError, AppState, Problem};
@@ -211,7 +212,7 @@ async fn answer(
         return large::answer(state, kind, version, form, request).await;
     }
     let pictures = Pictures::read(request, &state.settings).await?;
-    let model = reference(state, &version);
+    let (model, _artifact) = reference(state, &version).await?;
     let fields = pictures.fields;
     let inputs = pictures.bytes.into_iter().map(Input::Encoded).collect();
     let classified = all_or_errors(state.predictor.predict(&model, inputs, call).await, &fields)?;
@@ -220,10 +221,10 @@ async fn answer(
     Ok(Json(Predictions { model, predictions }).into_response())
 }
 
-/// Where a version lies.
-pub(super) fn reference(state: &AppState, version: &ModelVersion) -> ModelRef {
-    let dir = state.settings.model_dir(&version.model, version.version);
-    ModelRef { name: version.model.to_string(), version: version.version, dir }
+/// Where a version lies, which stays there as long as the artifact is held.
+pub(super) async fn reference(state: &AppState, version: &ModelVersion) -> Result<(ModelRef, Artifact), ApiError> {
+    let artifact = artifacts::of_version(state, version).await?;
+    Ok((ModelRef { name: version.model.to_string(), version: version.version, dir: artifact.dir() }, artifact))
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use uuid::Uuid;
 use super::chart::{SVG, svg};
 use super::extract::{Json, Path, Query, accepted};
 use super::models::model_name;
-use super::{ApiError, AppState, Problem};
+use super::{ApiError, AppState, Problem, artifacts};
 use crate::artifact::{self, ArtifactError};
 use crate::charts;
 use crate::names::Name;
@@ -79,7 +79,8 @@ async fn of_model(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let version = state.store.resolve(&model_name(&name)?, &Want::Default).await?;
-    answer(state.settings.model_dir(&version.model, version.version), &query, &headers).await
+    let artifact = artifacts::of_version(&state, &version).await?;
+    answer(artifact.dir(), &query, &headers).await
 }
 
 /// The report on a version
@@ -108,7 +109,8 @@ async fn of_version(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let version = state.store.resolve(&model_name(&name)?, &Want::Version(version)).await?;
-    answer(state.settings.model_dir(&version.model, version.version), &query, &headers).await
+    let artifact = artifacts::of_version(&state, &version).await?;
+    answer(artifact.dir(), &query, &headers).await
 }
 
 /// The report of a job that succeeded
@@ -146,7 +148,8 @@ async fn of_job(
             return Err(ApiError::new(StatusCode::CONFLICT, "no_report", detail));
         }
     };
-    answer(dir, &query, &headers).await
+    let artifact = artifacts::of(&state.storage, dir).await?;
+    answer(artifact.dir(), &query, &headers).await
 }
 
 /// The report of the artifact in `dir`.

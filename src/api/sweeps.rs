@@ -202,9 +202,7 @@ async fn delete(State(state): State<AppState>, Path(id): Path<Uuid>) -> Result<S
     for trial in state.store.delete_sweep(id).await? {
         // From here on nothing refers to the folder. Should this fail, the next start removes it.
         let folder = state.settings.trial_dir(trial);
-        if let Err(error) = tokio::fs::remove_dir_all(&folder).await
-            && error.kind() != std::io::ErrorKind::NotFound
-        {
+        if let Err(error) = state.storage.remove_folder(&folder).await {
             tracing::warn!(sweep = %id, folder = %folder.display(), %error, "a deleted sweep's trial is left over");
         }
     }

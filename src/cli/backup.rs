@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use indicatif::HumanBytes;
 use topgraft::config::SettingsArgs;
-use topgraft::store::Store;
+use topgraft::store::{Database, Store};
 use topgraft::upkeep;
 
 /// Where to.
@@ -27,6 +27,14 @@ pub fn run(args: BackupArgs) -> Result<()> {
     let settings = args.settings.resolve()?;
     super::start_logging(&settings, "warn");
     super::demand_database(&settings)?;
+    if let Some(storage) = &settings.storage {
+        bail!("files are kept in {storage}: back that up by its own means, such as versions of objects (docs/backup.md)");
+    }
+    if let Database::Postgres { url, .. } = settings.database() {
+        bail!(
+            "the database is {url}: back it up with pg_dump, and the data folder's files by copying them after that (docs/backup.md)"
+        );
+    }
     let runtime = tokio::runtime::Runtime::new()?;
     runtime.block_on(async {
         let store = Store::open(&settings.database()).await.context("the database can't be opened")?;

@@ -34,7 +34,8 @@ pub fn run(args: CheckArgs) -> Result<()> {
             bar.set_position(done);
             bar.set_message(kind.as_str());
         };
-        let report = upkeep::check(&settings, &store, args.repair, &mut progress).await;
+        let storage = super::storage(&settings).await?;
+        let report = upkeep::check(&settings, (&store, &storage), args.repair, &mut progress).await;
         bar.finish_and_clear();
         store.close().await;
         anyhow::Ok(report?)

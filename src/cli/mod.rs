@@ -3,6 +3,7 @@
 pub mod backup;
 pub mod check;
 pub mod keys;
+pub mod migrate;
 pub mod models;
 pub mod predict;
 pub mod serve;
@@ -17,6 +18,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
 use topgraft::config::{LogFormat, Settings};
+use topgraft::storage::Storage;
+use topgraft::store::Database;
 use topgraft::vision::device;
 use tracing_subscriber::EnvFilter;
 
@@ -56,13 +59,22 @@ fn stop_on_interrupt() -> Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
+/// The storage of the settings, tried.
+async fn storage(settings: &Settings) -> Result<Storage> {
+    let opened = Storage::open(settings.storage.as_ref(), &settings.data_dir, settings.storage_cache_bytes);
+    let storage = opened.context("the storage can't be opened")?;
+    storage.check().await.context("the storage can't be used")?;
+    Ok(storage)
+}
+
 /// Refuses a data folder without a database: opening one would make it, and everything would look fine.
 fn demand_database(settings: &Settings) -> Result<()> {
-    let database = settings.database();
-    if !database.exists() {
-        bail!("there is no {}: give the server's data folder with --data-dir", database.display());
+    match settings.database() {
+        Database::Sqlite(file) if !file.exists() => {
+            bail!("there is no {}: give the server's data folder with --data-dir", file.display())
+        }
+        Database::Sqlite(_) | Database::Postgres { .. } => Ok(()),
     }
-    Ok(())
 }
 
 /// What to do when the backbone's weights aren't there.

@@ -39,7 +39,8 @@ pub fn run(args: ModelsArgs) -> Result<()> {
     let runtime = tokio::runtime::Runtime::new()?;
     runtime.block_on(async {
         let store = Store::open(&settings.database()).await.context("the database can't be opened")?;
-        let imported = jobs::import(&artifact, name, &settings, &store).await;
+        let storage = super::storage(&settings).await?;
+        let imported = jobs::import(&artifact, name, &settings, (&store, &storage)).await;
         store.close().await;
         let (name, version) = imported?;
         println!("{name} version {version} in {}", settings.model_dir(&name, version).display());

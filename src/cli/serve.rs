@@ -12,8 +12,9 @@ use topgraft::api::{self, AppState};
 use topgraft::config::{Settings, SettingsArgs};
 use topgraft::inference::{Predictor, PredictorSettings};
 use topgraft::jobs::{Supervisor, WorkerHealth, worker};
+use topgraft::storage::{Storage, StorageError};
 use topgraft::store::Store;
-use topgraft::webhooks::Deliverer;
+use topgraft::webhooks::{Deliverer, SigningSecret};
 use uuid::Uuid;
 
 /// How to serve.
@@ -54,10 +55,12 @@ pub fn serve(args: ServeArgs) -> Result<()> {
     let settings = prepare(args.settings)?;
     runtime()?.block_on(async {
         let store = Store::open(&settings.database()).await.context("the database can't be opened")?;
+        let storage = super::storage(&settings).await?;
         api::check_access(&settings, &store).await?;
         let listener =
             TcpListener::bind(settings.listen).await.with_context(|| format!("{} can't be listened on", settings.listen))?;
         let address = listener.local_addr()?;
+        share_secret(&settings, &storage).await.context("webhooks can't be signed")?;
         let deliverer = Deliverer::new(store.clone(), &settings).context("webhooks can't be signed")?;
         let predictor = Predictor::start(predictor_settings(&settings))?;
         let health = WorkerHealth::new(settings.workers);
@@ -74,7 +77,7 @@ pub fn serve(args: ServeArgs) -> Result<()> {
         // For programs that asked for port 0: the one line on standard output.
         println!("listening on http://{address}");
         tracing::info!(%address, data = %settings.data_dir.display(), "serving");
-        let state = AppState::new(settings, store.clone(), predictor, health);
+        let state = AppState::new(settings, store.clone(), storage, predictor, health);
         api::serve(listener, state, turned_true(stopped)).await?;
         workers.await??;
         webhooks.await?;
@@ -94,6 +97,7 @@ pub fn worker(args: WorkerArgs) -> Result<()> {
     }
     runtime()?.block_on(async {
         let store = Store::open(&settings.database()).await.context("the database can't be opened")?;
+        let storage = super::storage(&settings).await?;
         let (stop, stopped) = watch::channel(false);
         if args.supervised {
             let stop = stop.clone();
@@ -106,10 +110,30 @@ pub fn worker(args: WorkerArgs) -> Result<()> {
         }
         tokio::spawn(stop_on_signal(stop)?);
         let name = args.name.unwrap_or_else(|| format!("worker-{}", Uuid::now_v7()));
-        worker::run(settings, store.clone(), &name, stopped).await?;
+        worker::run(settings, (store.clone(), storage), &name, stopped).await?;
         store.close().await;
         Ok(())
     })
+}
+
+/// Servers that share a storage sign with one secret: the one that the first of them made, unless it is given.
+async fn share_secret(settings: &Settings, storage: &Storage) -> Result<()> {
+    let file = settings.webhook_secret_file();
+    if !storage.is_remote() || settings.webhook_secret.is_some() {
+        return Ok(());
+    }
+    if !storage.exists(&file).await? {
+        SigningSecret::of(settings)?;
+        match storage.keep_new(&file).await {
+            Ok(()) => return Ok(()),
+            // Another was faster.
+            Err(StorageError::AlreadyThere { .. }) => std::fs::remove_file(&file)?,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    // It is read at once, and again at the next start.
+    let _ = storage.fetch(&file).await?;
+    Ok(())
 }
 
 fn prepare(args: SettingsArgs) -> Result<Arc<Settings>> {

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Hosts, LogFormat};
 use crate::access::Auth;
+use crate::storage::StorageUrl;
+use crate::store::PostgresUrl;
 use crate::vision::device::DeviceChoice;
 use crate::webhooks::SigningSecret;
 
@@ -81,6 +83,8 @@ settings! {
         answer_idle_seconds: u32 = 300, "TOPGRAFT_ANSWER_IDLE_SECONDS";
         /// Folder of the database, data sets, models, caches and, unless given elsewhere, the backbone's weights.
         data_dir: PathBuf = PathBuf::from("data"), "TOPGRAFT_DATA_DIR";
+        /// Most connections that a process opens to PostgreSQL. One of them listens, whatever happens.
+        database_connections: u32 = 10, "TOPGRAFT_DATABASE_CONNECTIONS";
         /// Worker processes that `serve` keeps running; 0 for none.
         workers: u32 = 1, "TOPGRAFT_WORKERS";
         /// How far workers stand back from everything else on the machine: the nice value that they start with, 0 to 19. What
@@ -123,6 +127,8 @@ settings! {
         model_cache_bytes: u64 = 2 << 30, "TOPGRAFT_MODEL_CACHE_BYTES";
         /// Bytes of bottleneck features that are kept on disk between jobs.
         feature_cache_bytes: u64 = 32 << 30, "TOPGRAFT_FEATURE_CACHE_BYTES";
+        /// Bytes of copies that are kept in the data folder of what is in `storage`; those used least recently go first.
+        storage_cache_bytes: u64 = 64 << 30, "TOPGRAFT_STORAGE_CACHE_BYTES";
         /// Bytes of the disk under the data folder that uploads and jobs leave free, so that the database can go on writing. With
         /// less, uploads and jobs are refused (507) and workers begin none.
         min_free_bytes: u64 = 256 << 20, "TOPGRAFT_MIN_FREE_BYTES";
@@ -150,6 +156,12 @@ settings! {
     optional {
         /// The backbone's weights; `weights/vgg16.safetensors` in the data folder if not given.
         weights: PathBuf, "TOPGRAFT_WEIGHTS";
+        /// PostgreSQL database, `postgres://user:password@host:5432/name?sslmode=verify-full`; SQLite's `topgraft.db` in the data folder
+        /// if not given. Give it as the variable: others on the machine can read flags.
+        database: PostgresUrl, "TOPGRAFT_DATABASE";
+        /// Where pictures, models and the states of jobs are kept for several machines, `s3://bucket/prefix` or `file:///folder`; the data
+        /// folder is then a cache of it. The data folder alone if not given. Who may use a bucket, the usual `AWS_…` variables say.
+        storage: StorageUrl, "TOPGRAFT_STORAGE";
         /// Threads of the network's arithmetic; the processors that there are if not given.
         threads: u32, "TOPGRAFT_THREADS";
         /// Secret that webhooks are signed with, `whsec_…`; made and kept in `webhook-secret` in the data folder if not given.

@@ -6,11 +6,21 @@ use uuid::Uuid;
 
 use super::Settings;
 use crate::names::Name;
+use crate::store::Database;
 
 impl Settings {
-    /// The database file.
+    /// The database.
     #[must_use]
-    pub fn database(&self) -> PathBuf {
+    pub fn database(&self) -> Database {
+        match &self.database {
+            Some(url) => Database::Postgres { url: url.clone(), connections: self.database_connections },
+            None => Database::Sqlite(self.database_file()),
+        }
+    }
+
+    /// The file of a database that is SQLite's.
+    #[must_use]
+    pub fn database_file(&self) -> PathBuf {
         self.data_dir.join("topgraft.db")
     }
 

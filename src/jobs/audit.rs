@@ -12,11 +12,11 @@ use super::patience::insist;
 use super::watch::{Claimed, Held, StopReason, watch};
 use super::worker::{TROUBLED, WorkerError, rest};
 use crate::config::Settings;
-use crate::dataset::ImageRecord;
 use crate::dataset::audit::{AuditSummary, Finding, findings};
 use crate::recipe::Recipe;
-use crate::store::{Dataset, Failure, Store, StoreError};
-use crate::training::{self, Event, Observer, ObserverError, Plan, TrainingError};
+use crate::storage::Storage;
+use crate::store::{Failure, Store, StoreError};
+use crate::training::{self, Event, Observer, ObserverError, Plan, TrainingData, TrainingError};
 use crate::vision::weights::BodyWeights;
 
 /// The share of an audit that is extracting features, when none are there.
@@ -25,7 +25,7 @@ const FEATURES: f64 = 0.95;
 /// Audits a data set under a claim, and writes down what came of it.
 pub async fn run(
     settings: &Arc<Settings>,
-    store: &Store,
+    (store, storage): (&Store, &Storage),
     body: &Arc<BodyWeights>,
     dataset: Uuid,
     lease: Uuid,
@@ -40,8 +40,13 @@ pub async fn run(
     let outcome = match images.and_then(|images| Ok((row?, images))) {
         Ok((row, images)) => {
             let recorder = Recorder { store: store.clone(), runtime: Handle::current(), dataset, lease };
-            let (settings, body) = (Arc::clone(settings), Arc::clone(body));
-            let audited = tokio::task::spawn_blocking(move || audited(&settings, &body, &row, images, recorder, &stop)).await;
+            let (settings, storage, body) = (Arc::clone(settings), storage.clone(), Arc::clone(body));
+            let runtime = Handle::current();
+            let look = move || {
+                let data = training_data(&settings, &storage, &runtime, &row, images)?;
+                audited(&settings, &body, &data, recorder, &stop)
+            };
+            let audited = tokio::task::spawn_blocking(look).await;
             audited.unwrap_or_else(|panic| Err(ExecuteError::Panicked(panic.to_string())))
         }
         Err(error) => Err(ExecuteError::Store(error)),
@@ -83,19 +88,17 @@ pub async fn run(
 fn audited(
     settings: &Settings,
     body: &BodyWeights,
-    dataset: &Dataset,
-    images: Vec<ImageRecord>,
+    data: &TrainingData,
     mut recorder: Recorder,
     stop: &AtomicBool,
 ) -> Result<(AuditSummary, Vec<Finding>), ExecuteError> {
-    let data = training_data(settings, dataset, images)?;
     let plan = Plan {
         recipe: Recipe::default(),
         body,
         features_dir: settings.features_dir(),
         feature_cache_bytes: settings.feature_cache_bytes,
     };
-    let evidence = training::evidence(&plan, &data, &mut recorder, stop)?;
+    let evidence = training::evidence(&plan, data, &mut recorder, stop)?;
     let findings = findings(&data.classes, &data.images, &evidence);
     Ok((AuditSummary::of(&evidence, &findings), findings))
 }

@@ -8,19 +8,22 @@ use tokio::runtime::Handle;
 use uuid::Uuid;
 
 use super::resume;
-use crate::artifact::{self, ArtifactError};
+use crate::artifact::{self, ArtifactError, MANIFEST};
 use crate::config::Settings;
 use crate::dataset::ImageRecord;
 use crate::dataset::pack::Pack;
 use crate::disk;
+use crate::report::Epoch;
+use crate::storage::{Storage, StorageError};
 use crate::store::{self, Dataset, Job, Published, Store, StoreError, TrialResult};
-use crate::training::{self, Event, Identity, Observer, ObserverError, Plan, Trained, TrainingData, TrainingError};
+use crate::training::{self, Event, Identity, Observer, ObserverError, Place, Plan, Trained, TrainingData, TrainingError};
 use crate::vision::weights::BodyWeights;
 
 /// All that a job needs, loaded.
 pub struct Input {
     pub settings: Arc<Settings>,
     pub store: Store,
+    pub storage: Storage,
     /// To wait for the database from a thread that may block.
     pub runtime: Handle,
     pub body: Arc<BodyWeights>,
@@ -33,7 +36,7 @@ pub struct Input {
 /// A job whose artifact is in place but not yet entered.
 pub enum Done {
     /// In its model's folder.
-    Version { published: Published, dir: PathBuf },
+    Version(Published),
     /// In the trial's folder.
     Trial(TrialResult),
 }
@@ -50,6 +53,9 @@ pub enum ExecuteError {
     /// The database refused.
     #[error("the database: {0}")]
     Store(#[from] StoreError),
+    /// What is kept for several machines couldn't be had, or kept.
+    #[error("the storage: {0}")]
+    Storage(#[from] StorageError),
     /// A defect.
     #[error("training broke down: {0}")]
     Panicked(String),
@@ -62,6 +68,7 @@ impl ExecuteError {
             Self::Training(error) => error.code(),
             Self::Artifact(_) => "artifact",
             Self::Store(_) => "database",
+            Self::Storage(_) => "storage",
             Self::Panicked(_) => "internal",
         }
     }
@@ -71,7 +78,10 @@ impl ExecuteError {
         let refused = match self {
             Self::Training(error) => error.io(),
             Self::Artifact(ArtifactError::Io { source, .. }) => Some(source),
-            Self::Store(StoreError::Full) => return Some(NO_ROOM),
+            Self::Store(StoreError::Full) | Self::Storage(StorageError::Full { .. }) => return Some(NO_ROOM),
+            Self::Storage(error) if error.is_passing() => {
+                return Some("the server's storage can't be reached right now: the job goes on by itself when it can");
+            }
             Self::Store(error) if error.is_passing() => {
                 return Some("the server's database can't be written right now: the job goes on by itself when it can");
             }
@@ -86,8 +96,8 @@ const NO_ROOM: &str = "the server's disk is full: free some space in the data fo
 
 /// Trains on `images`, which are the data set's, and publishes.
 pub fn execute(input: &Input, images: Vec<ImageRecord>) -> Result<Done, ExecuteError> {
-    let Input { settings, job, dataset, .. } = input;
-    let data = training_data(settings, dataset, images)?;
+    let Input { settings, storage, runtime, job, dataset, .. } = input;
+    let data = training_data(settings, storage, runtime, dataset, images)?;
     let plan = Plan {
         recipe: job.recipe,
         body: &input.body,
@@ -95,10 +105,10 @@ pub fn execute(input: &Input, images: Vec<ImageRecord>) -> Result<Done, ExecuteE
         feature_cache_bytes: settings.feature_cache_bytes,
     };
     let checkpoints = resume::checkpoints(input, &plan, &data)?;
-    let mut recorder = Recorder { input, lost: None };
+    let mut recorder = Recorder { input, checkpoints: checkpoints.dir.clone(), lost: None };
     let trained = training::run(&plan, &data, Some(&checkpoints), &mut recorder, &input.stop);
     if let Some(lost) = recorder.lost {
-        return Err(lost.into());
+        return Err(lost);
     }
     let trained = trained?;
     let version = match job.sweep {
@@ -120,26 +130,41 @@ pub fn execute(input: &Input, images: Vec<ImageRecord>) -> Result<Done, ExecuteE
         dataset_name: dataset.name.to_string(),
     };
     artifact::publish(&dir, trained.manifest(&plan, &data, identity), &trained.tensors, &trained.report)?;
-    Ok(done(&trained, version, dir, data.classes.len() as u32))
+    if storage.is_remote() {
+        // A worker that was stopped for long may have lost the job, whose next worker keeps its artifact under the same name.
+        holds(input)?;
+        runtime.block_on(storage.keep_folder(&dir, MANIFEST))?;
+    }
+    Ok(done(&trained, version, data.classes.len() as u32))
 }
 
-/// A ready data set, opened.
-pub fn training_data(settings: &Settings, dataset: &Dataset, images: Vec<ImageRecord>) -> Result<TrainingData, TrainingError> {
+/// A ready data set, fetched and opened.
+pub fn training_data(
+    settings: &Settings,
+    storage: &Storage,
+    runtime: &Handle,
+    dataset: &Dataset,
+    images: Vec<ImageRecord>,
+) -> Result<TrainingData, ExecuteError> {
+    let path = settings.pack(dataset.id);
+    // Held until it is open; then it stays readable, even if it has to make room.
+    let _fetched = match storage.is_remote() {
+        true => Some(runtime.block_on(storage.fetch(&path))?),
+        false => None,
+    };
     Ok(TrainingData {
         classes: dataset.classes.iter().map(|class| class.name.clone()).collect(),
         images,
         content_sha256: dataset.content_sha256.clone().unwrap_or_default(),
-        pack: Pack::open(&settings.pack(dataset.id)).map_err(TrainingError::Pack)?,
+        pack: Pack::open(&path).map_err(TrainingError::Pack)?,
         limits: settings.picture_limits(),
     })
 }
 
-fn done(trained: &Trained, version: Option<i64>, dir: PathBuf, classes: u32) -> Done {
+fn done(trained: &Trained, version: Option<i64>, classes: u32) -> Done {
     let accuracy = trained.report.accuracy().unwrap_or_default();
     match version {
-        Some(version) => {
-            Done::Version { published: Published { version, accuracy, precision: trained.precision, classes }, dir }
-        }
+        Some(version) => Done::Version(Published { version, accuracy, precision: trained.precision, classes }),
         // Without a validation picture there is no loss, and nothing to be ahead of others for.
         None => Done::Trial(TrialResult { accuracy, loss: trained.report.loss().unwrap_or(f64::INFINITY) }),
     }
@@ -155,19 +180,43 @@ fn holds(input: &Input) -> Result<(), StoreError> {
 /// Turns events into rows, each committed before training goes on.
 struct Recorder<'a> {
     input: &'a Input,
-    /// The database's own error, which the observer's text would lose.
-    lost: Option<StoreError>,
+    /// Where the states after epochs lie.
+    checkpoints: PathBuf,
+    /// The error itself, which the observer's text would lose.
+    lost: Option<ExecuteError>,
+}
+
+impl Recorder<'_> {
+    /// An epoch's row, before which its state is where another worker finds it; afterwards the states before it aren't any more.
+    async fn epoch(&self, epoch: &Epoch) -> Result<(), ExecuteError> {
+        let Input { store, storage, job, lease, .. } = self.input;
+        let file = Place { phase: epoch.phase, epoch: epoch.epoch }.file();
+        if storage.is_remote() {
+            storage.keep(&self.checkpoints.join(&file)).await?;
+        }
+        store.record_epoch(job.id, *lease, epoch).await?;
+        if storage.is_remote() {
+            for kept in storage.list(&self.checkpoints).await? {
+                if kept.name != file {
+                    storage.remove(&self.checkpoints.join(&kept.name)).await?;
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Observer for Recorder<'_> {
     fn observe(&mut self, event: Event<'_>) -> Result<(), ObserverError> {
         let Input { store, job, lease, runtime, .. } = self.input;
-        let written = match event {
-            Event::Features(plan) => runtime.block_on(store.record_features(job.id, *lease, plan)),
-            Event::Progress(progress) => runtime.block_on(store.record_progress(job.id, *lease, progress)),
-            Event::Epoch(epoch) => runtime.block_on(store.record_epoch(job.id, *lease, epoch)),
-            Event::Phase(report) => runtime.block_on(store.record_phase(job.id, *lease, report)),
-        };
+        let written: Result<(), ExecuteError> = runtime.block_on(async {
+            match event {
+                Event::Features(plan) => Ok(store.record_features(job.id, *lease, plan).await?),
+                Event::Progress(progress) => Ok(store.record_progress(job.id, *lease, progress).await?),
+                Event::Epoch(epoch) => self.epoch(epoch).await,
+                Event::Phase(report) => Ok(store.record_phase(job.id, *lease, report).await?),
+            }
+        });
         written.map_err(|error| {
             let text = error.to_string();
             self.lost = Some(error);

@@ -6,9 +6,10 @@ use uuid::Uuid;
 
 use crate::artifact::archive::{ArchiveError, unpack};
 use crate::artifact::fit::{Ground, Misfit};
-use crate::artifact::{ArtifactError, DatasetRef};
+use crate::artifact::{ArtifactError, DatasetRef, MANIFEST};
 use crate::config::Settings;
 use crate::names::{InvalidName, Name};
+use crate::storage::{Storage, StorageError};
 use crate::store::{DatasetName, ImportedVersion, Store, StoreError};
 use crate::vision::weights::{BodyWeights, WeightsError};
 
@@ -38,6 +39,9 @@ pub enum ImportError {
     /// The database refused.
     #[error("the database: {0}")]
     Store(#[from] StoreError),
+    /// The storage didn't take it.
+    #[error("the storage: {0}")]
+    Storage(#[from] StorageError),
 }
 
 /// Takes the artifact in the tar `archive` as the next version of `name`, or of the model that it was elsewhere: 1. unpack it
@@ -50,7 +54,7 @@ pub async fn import(
     archive: &Path,
     name: Option<Name>,
     settings: &Settings,
-    store: &Store,
+    (store, storage): (&Store, &Storage),
 ) -> Result<(Name, i64), ImportError> {
     let unpacked = unpack(archive, &settings.models_dir())?;
     let manifest = &unpacked.manifest;
@@ -65,9 +69,10 @@ pub async fn import(
         // Class names take megabytes before they are that many.
         classes: u32::try_from(manifest.classes.len()).unwrap_or(u32::MAX),
     };
-    let place = |version: i64| {
+    let place = async |version: i64| {
         let dest = settings.model_dir(&imported.model, version);
-        unpacked.publish(&dest, imported.model.as_str(), version.unsigned_abs()).map_err(ImportError::from)
+        unpacked.publish(&dest, imported.model.as_str(), version.unsigned_abs())?;
+        Ok::<_, ImportError>(storage.keep_folder(&dest, MANIFEST).await?)
     };
     let version = store.import_version(&imported, place).await?;
     Ok((model, version))

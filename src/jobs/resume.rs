@@ -1,10 +1,11 @@
 //! Going on where an earlier attempt was, and clearing away what nobody will go on from.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use uuid::Uuid;
 
-use super::execute::Input;
+use super::execute::{ExecuteError, Input};
 use crate::config::Settings;
 use crate::report::Epoch;
 use crate::store::{Missing, Store, StoreError};
@@ -12,13 +13,27 @@ use crate::training::{Checkpoint, Checkpoints, Place, Plan, TrainingData};
 
 /// The state after the last epoch that was recorded. If that isn't to be had, what was recorded is forgotten and the job begins
 /// anew.
-pub fn checkpoints(input: &Input, plan: &Plan<'_>, data: &TrainingData) -> Result<Checkpoints, StoreError> {
-    let Input { settings, store, runtime, job, lease, .. } = input;
+pub fn checkpoints(input: &Input, plan: &Plan<'_>, data: &TrainingData) -> Result<Checkpoints, ExecuteError> {
+    let Input { settings, store, storage, runtime, job, lease, .. } = input;
     let dir = settings.checkpoint_dir(job.id);
     let Some(&Epoch { phase, epoch, .. }) = runtime.block_on(store.epochs(job.id))?.last() else {
         return Ok(Checkpoints { dir, resume: None });
     };
-    let resume = match Checkpoint::open(&dir, Place { phase, epoch }, plan, data) {
+    let place = Place { phase, epoch };
+    // Another machine may have been at the job: what is here is of an attempt before that. What can't be had begins anew.
+    let fetched = match storage.is_remote() {
+        true => {
+            remove(&dir);
+            match runtime.block_on(storage.fetch(&dir.join(place.file()))) {
+                Err(error) if error.is_passing() => return Err(error.into()),
+                fetched => fetched.ok(),
+            }
+        }
+        false => None,
+    };
+    let opened = Checkpoint::open(&dir, place, plan, data);
+    drop(fetched);
+    let resume = match opened {
         Ok(checkpoint) => {
             tracing::info!(job = %job.id, %phase, epoch, "going on after the last epoch");
             Some(checkpoint)
@@ -50,7 +65,9 @@ pub async fn clear(settings: &Settings, store: &Store) -> Result<(), StoreError>
 }
 
 fn remove(dir: &Path) {
-    if let Err(error) = std::fs::remove_dir_all(dir) {
+    if let Err(error) = std::fs::remove_dir_all(dir)
+        && error.kind() != ErrorKind::NotFound
+    {
         tracing::warn!(dir = %dir.display(), %error, "checkpoints that nobody needs couldn't be removed");
     }
 }

@@ -7,7 +7,6 @@
 //! goes back to the queue. With little room on the disk no job is begun, and one that finds it full goes back to the queue,
 //! uncounted, and is taken up after a pause.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -21,6 +20,7 @@ use super::execute::{self, Done, ExecuteError};
 use super::patience::{has_room, insist};
 use super::watch::{Claimed, Held, StopReason, watch};
 use crate::config::Settings;
+use crate::storage::Storage;
 use crate::store::{self, Claim, Failure, Job, Store, StoreError};
 use crate::training::TrainingError;
 use crate::vision::weights::{BodyWeights, WeightsError};
@@ -63,7 +63,7 @@ async fn claimed(store: &Store, claim: &Claim<'_>) -> Result<Option<Work>, Store
 /// The backbone can't be loaded, or the database doesn't answer.
 pub async fn run(
     settings: Arc<Settings>,
-    store: Store,
+    (store, storage): (Store, Storage),
     worker: &str,
     mut shutdown: watch::Receiver<bool>,
 ) -> Result<(), WorkerError> {
@@ -73,6 +73,7 @@ pub async fn run(
     let body = Arc::new(body.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?);
     tracing::info!(worker, "worker ready");
     let mut had_room = true;
+    let mut news = store.news();
     while !*shutdown.borrow() {
         let room = has_room(&settings).await;
         if had_room && !room {
@@ -90,9 +91,18 @@ pub async fn run(
         let claim =
             Claim { worker, lease, now: store::now(), lease_ms: settings.lease_ms(), max_attempts: settings.max_attempts };
         match claimed(&store, &claim).await {
-            Ok(Some(Work::Audit(dataset))) => audit::run(&settings, &store, &body, dataset, lease, shutdown.clone()).await?,
-            Ok(Some(Work::Job(job))) => run_job(&settings, &store, &body, &job, lease, shutdown.clone()).await?,
-            Ok(None) => rest(IDLE, &mut shutdown).await,
+            Ok(Some(Work::Audit(dataset))) => {
+                audit::run(&settings, (&store, &storage), &body, dataset, lease, shutdown.clone()).await?;
+            }
+            Ok(Some(Work::Job(job))) => {
+                run_job(&settings, (&store, &storage), &body, &job, lease, shutdown.clone()).await?;
+            }
+            Ok(None) => {
+                tokio::select! {
+                    () = news.of_work(IDLE) => {}
+                    _ = shutdown.changed() => {}
+                }
+            }
             Err(error) if error.is_passing() => {
                 tracing::warn!(%error, "no job can be claimed for now");
                 rest(TROUBLED, &mut shutdown).await;
@@ -115,7 +125,7 @@ pub(super) async fn rest(pause: Duration, shutdown: &mut watch::Receiver<bool>) 
 /// Runs a claimed job to its end, whatever that is, and writes that down.
 async fn run_job(
     settings: &Arc<Settings>,
-    store: &Store,
+    (store, storage): (&Store, &Storage),
     body: &Arc<BodyWeights>,
     job: &Job,
     lease: Uuid,
@@ -132,6 +142,7 @@ async fn run_job(
             let input = execute::Input {
                 settings: Arc::clone(settings),
                 store: store.clone(),
+                storage: storage.clone(),
                 runtime: Handle::current(),
                 body: Arc::clone(body),
                 job: job.clone(),
@@ -152,7 +163,19 @@ async fn run_job(
     let settled = settle(store, job, lease, outcome, reason, shutdown).await;
     // Until here it went on renewing the lease: writing down how a job ended may have to wait.
     watcher.abort();
+    if storage.is_remote() {
+        forget(settings, store, storage, job.id).await;
+    }
     settled
+}
+
+/// Removes the states of a job that is over from where other machines would find them.
+async fn forget(settings: &Settings, store: &Store, storage: &Storage, job: Uuid) {
+    if store.job(job).await.is_ok_and(|job| job.state.is_terminal())
+        && let Err(error) = storage.remove_folder(&settings.checkpoint_dir(job)).await
+    {
+        tracing::warn!(%job, %error, "the states of a job that is over are left over in the storage");
+    }
 }
 
 /// Writes down how a job ended. A lost lease is not this worker's business any more.
@@ -165,14 +188,9 @@ async fn settle(
     shutdown: watch::Receiver<bool>,
 ) -> Result<(), WorkerError> {
     let written = match outcome {
-        Ok(Done::Version { published, dir }) => {
-            let written = insist(shutdown, async || store.succeed(job.id, lease, &published).await).await;
-            if written.is_err() {
-                remove(&dir);
-            }
-            written
-        }
-        // If the lease is lost, the folder may be another attempt's by now; it goes with the sweep.
+        // If the lease is lost, the folder may be another attempt's by now, and published. If it is nobody's, whoever gets the number next
+        // writes over it, or the next start puts it aside; a trial's goes with its sweep.
+        Ok(Done::Version(published)) => insist(shutdown, async || store.succeed(job.id, lease, &published).await).await,
         Ok(Done::Trial(result)) => insist(shutdown, async || store.succeed_trial(job.id, lease, &result).await).await,
         Err(_) if reason == Some(StopReason::Cancelled) => {
             insist(shutdown, async || store.cancelled(job.id, lease).await).await
@@ -199,10 +217,4 @@ async fn settle(
         Err(error) => return Err(error.into()),
     }
     Ok(())
-}
-
-fn remove(dir: &Path) {
-    if let Err(error) = std::fs::remove_dir_all(dir) {
-        tracing::warn!(dir = %dir.display(), %error, "an artifact that nobody owns couldn't be removed");
-    }
 }

@@ -1,10 +1,10 @@
 //! Who asked for which change, and how it was answered.
 
 use chrono::{DateTime, Utc};
-use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
 use super::rows::Cells;
+use super::sql::{Row, query};
 use super::{Page, Store, StoreError, now};
 use crate::access::KeyId;
 use crate::names::Name;
@@ -43,7 +43,7 @@ pub struct AuditEntry {
     pub request_id: Option<String>,
 }
 
-fn entry(row: &SqliteRow) -> Result<AuditEntry, StoreError> {
+fn entry(row: &Row) -> Result<AuditEntry, StoreError> {
     let row = Cells(row);
     let key = match row.get::<Option<&str>>("key_id")? {
         Some(_) => Some((row.parsed("key_id")?, row.parsed("key_name")?)),
@@ -67,7 +67,7 @@ impl Store {
     /// The database's own.
     pub async fn append_audit(&self, new: &NewAuditEntry) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
-        sqlx::query(
+        query(
             "insert into audit (id, at, key_id, key_name, method, path, status, request_id)
              values ($1, $2, $3, $4, $5, $6, $7, $8)",
         )
@@ -80,9 +80,9 @@ impl Store {
         .bind(&new.path)
         .bind(i64::from(new.status))
         .bind(&new.request_id)
-        .execute(&mut *tx)
+        .execute(&mut tx)
         .await?;
-        Ok(tx.commit().await?)
+        tx.commit().await
     }
 
     /// Entries, newest first, from before `before`.
@@ -90,7 +90,7 @@ impl Store {
     /// # Errors
     /// The database's own.
     pub async fn audit(&self, before: Option<Uuid>, limit: u32) -> Result<Page<AuditEntry>, StoreError> {
-        let rows = sqlx::query("select * from audit where id < $1 order by id desc limit $2")
+        let rows = query("select * from audit where id < $1 order by id desc limit $2")
             .bind(before.unwrap_or(Uuid::max()).to_string())
             .bind(i64::from(limit) + 1)
             .fetch_all(&self.read)
@@ -103,11 +103,11 @@ impl Store {
 mod tests {
     use super::*;
     use crate::access::Key;
-    use crate::store::testing::temp;
+    use crate::store::testing::{Temp, both};
 
-    #[tokio::test]
-    async fn entries_come_in_pages_newest_first() {
-        let t = temp().await;
+    both!(entries_come_in_pages_newest_first);
+
+    async fn entries_come_in_pages_newest_first(t: Temp) {
         let key = Some((Key::generate().unwrap().id(), "ci".parse().unwrap()));
         for status in [202, 403, 499] {
             let entry = NewAuditEntry {

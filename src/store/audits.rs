@@ -8,17 +8,14 @@ mod tests;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use sqlx::QueryBuilder;
-use sqlx::sqlite::SqliteRow;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::news::WORK;
 use super::rows::{Cells, json, signed};
+use super::sql::{Row, Value, insert_rows, query};
 use super::{Claim, Failure, Missing, Page, Store, StoreError, Tx, datasets, now};
 use crate::dataset::audit::{AuditSummary, Finding, FindingKind};
-
-/// Rows of one insert: 500 findings are 2,000 parameters, and SQLite takes 32,766 of them.
-const CHUNK: usize = 500;
 
 /// What an audit is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -53,7 +50,7 @@ pub struct Audit {
     pub finished_at: Option<DateTime<Utc>>,
 }
 
-fn audit(row: &SqliteRow) -> Result<Audit, StoreError> {
+fn audit(row: &Row) -> Result<Audit, StoreError> {
     let row = Cells(row);
     let message = row.get::<Option<String>>("error_message")?.unwrap_or_default();
     Ok(Audit {
@@ -76,21 +73,20 @@ impl Store {
     pub async fn request_audit(&self, dataset: Uuid) -> Result<Audit, StoreError> {
         let mut tx = self.begin().await?;
         datasets::ready(&mut tx, dataset).await?;
-        sqlx::query("delete from dataset_audits where dataset_id = $1 and state = 'failed'")
+        query("delete from dataset_audits where dataset_id = $1 and state = 'failed'")
             .bind(dataset.to_string())
-            .execute(&mut *tx)
+            .execute(&mut tx)
             .await?;
-        sqlx::query(
+        query(
             "insert into dataset_audits (dataset_id, state, created_at) values ($1, 'queued', $2) on conflict (dataset_id) do nothing",
         )
         .bind(dataset.to_string())
         .bind(now())
-        .execute(&mut *tx)
+        .execute(&mut tx)
         .await?;
-        let row = sqlx::query("select * from dataset_audits where dataset_id = $1")
-            .bind(dataset.to_string())
-            .fetch_one(&mut *tx)
-            .await?;
+        let row =
+            query("select * from dataset_audits where dataset_id = $1").bind(dataset.to_string()).fetch_one(&mut tx).await?;
+        tx.notify(WORK).await?;
         tx.commit().await?;
         audit(&row)
     }
@@ -100,7 +96,7 @@ impl Store {
     /// # Errors
     /// [`Missing::Audit`].
     pub async fn audit_of(&self, dataset: Uuid) -> Result<Audit, StoreError> {
-        let row = sqlx::query("select * from dataset_audits where dataset_id = $1")
+        let row = query("select * from dataset_audits where dataset_id = $1")
             .bind(dataset.to_string())
             .fetch_optional(&self.read)
             .await?;
@@ -118,7 +114,7 @@ impl Store {
         after: Option<u64>,
         limit: u32,
     ) -> Result<Page<(u64, Finding)>, StoreError> {
-        let rows = sqlx::query(
+        let rows = query(
             "select finding, body from dataset_findings where dataset_id = $1 and finding > $2
              and (cast($3 as text) is null or kind = $3) order by finding limit $4",
         )
@@ -128,7 +124,7 @@ impl Store {
         .bind(i64::from(limit) + 1)
         .fetch_all(&self.read)
         .await?;
-        let finding = |row: &SqliteRow| Ok::<_, StoreError>((Cells(row).unsigned("finding")?, Cells(row).json("body")?));
+        let finding = |row: &Row| Ok::<_, StoreError>((Cells(row).unsigned("finding")?, Cells(row).json("body")?));
         Ok(Page::of(rows.iter().map(finding).collect::<Result<_, _>>()?, limit))
     }
 
@@ -138,7 +134,7 @@ impl Store {
     /// The database's own.
     pub async fn claim_audit(&self, claim: &Claim<'_>) -> Result<Option<Uuid>, StoreError> {
         // Idle workers ask all the time, and a look needs no lock.
-        let waiting = sqlx::query(
+        let waiting = query(
             "select 1 from dataset_audits where state = 'queued' or (state = 'running' and lease_expires_at < $1) limit 1",
         )
         .bind(claim.now)
@@ -148,30 +144,30 @@ impl Store {
             return Ok(None);
         }
         let mut tx = self.begin().await?;
-        sqlx::query(
+        query(
             "update dataset_audits set state = 'queued', lease = null, losses = losses + 1
              where state = 'running' and lease_expires_at < $1",
         )
         .bind(claim.now)
-        .execute(&mut *tx)
+        .execute(&mut tx)
         .await?;
-        sqlx::query(
+        query(
             "update dataset_audits set state = 'failed', error_code = 'worker_lost', finished_at = $1,
              error_message = 'its worker was lost again and again: ask for the audit once more when the server is well'
              where state = 'queued' and losses >= $2",
         )
         .bind(claim.now)
         .bind(i64::from(claim.max_attempts))
-        .execute(&mut *tx)
+        .execute(&mut tx)
         .await?;
-        let row = sqlx::query(
+        let row = query(
             "update dataset_audits set state = 'running', progress = 0, lease = $1, lease_expires_at = $2
-             where dataset_id = (select dataset_id from dataset_audits where state = 'queued' order by created_at, dataset_id limit 1)
-             returning dataset_id",
+             where dataset_id = (select dataset_id from dataset_audits where state = 'queued' order by created_at, dataset_id limit 1
+                 /*pg for update skip locked*/) returning dataset_id",
         )
         .bind(claim.lease.to_string())
         .bind(claim.now.saturating_add(claim.lease_ms))
-        .fetch_optional(&mut *tx)
+        .fetch_optional(&mut tx)
         .await?;
         tx.commit().await?;
         row.as_ref().map(|row| Cells(row).id("dataset_id")).transpose()
@@ -182,11 +178,10 @@ impl Store {
     /// # Errors
     /// The database's own.
     pub async fn audit_heartbeat(&self, dataset: Uuid, lease: Uuid, now: i64, lease_ms: i64) -> Result<bool, StoreError> {
-        let beat = sqlx::query(
-            "update dataset_audits set lease_expires_at = $3 where dataset_id = $1 and state = 'running' and lease = $2",
-        );
+        let beat =
+            query("update dataset_audits set lease_expires_at = $3 where dataset_id = $1 and state = 'running' and lease = $2");
         let beat = beat.bind(dataset.to_string()).bind(lease.to_string()).bind(now.saturating_add(lease_ms));
-        Ok(beat.execute(&self.write).await?.rows_affected() == 1)
+        Ok(beat.execute(&self.write).await? == 1)
     }
 
     /// Notes how far an audit is.
@@ -194,9 +189,8 @@ impl Store {
     /// # Errors
     /// [`StoreError::LostLease`].
     pub async fn record_audit_progress(&self, dataset: Uuid, lease: Uuid, progress: f64) -> Result<(), StoreError> {
-        let query =
-            sqlx::query("update dataset_audits set progress = $3 where dataset_id = $1 and state = 'running' and lease = $2");
-        held(query.bind(dataset.to_string()).bind(lease.to_string()).bind(progress).execute(&self.write).await?.rows_affected())
+        let query = query("update dataset_audits set progress = $3 where dataset_id = $1 and state = 'running' and lease = $2");
+        held(query.bind(dataset.to_string()).bind(lease.to_string()).bind(progress).execute(&self.write).await?)
     }
 
     /// The audit is over: what it found appears.
@@ -211,7 +205,7 @@ impl Store {
         findings: &[Finding],
     ) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
-        let updated = sqlx::query(
+        let updated = query(
             "update dataset_audits set state = 'ready', progress = 1, summary = $3, finished_at = $4, lease = null
              where dataset_id = $1 and state = 'running' and lease = $2",
         )
@@ -219,11 +213,11 @@ impl Store {
         .bind(lease.to_string())
         .bind(json(summary)?)
         .bind(now())
-        .execute(&mut *tx)
+        .execute(&mut tx)
         .await?;
-        held(updated.rows_affected())?;
+        held(updated)?;
         insert(&mut tx, dataset, findings).await?;
-        Ok(tx.commit().await?)
+        tx.commit().await
     }
 
     /// The audit came to nothing, and would again.
@@ -231,13 +225,13 @@ impl Store {
     /// # Errors
     /// [`StoreError::LostLease`].
     pub async fn fail_audit(&self, dataset: Uuid, lease: Uuid, failure: &Failure) -> Result<(), StoreError> {
-        let query = sqlx::query(
+        let query = query(
             "update dataset_audits set state = 'failed', error_code = $3, error_message = $4, finished_at = $5, lease = null
              where dataset_id = $1 and state = 'running' and lease = $2",
         );
         let query =
             query.bind(dataset.to_string()).bind(lease.to_string()).bind(&failure.code).bind(&failure.message).bind(now());
-        held(query.execute(&self.write).await?.rows_affected())
+        held(query.execute(&self.write).await?)
     }
 
     /// The worker stops in good order, or waits for the machine: the audit goes back to the queue, and nothing is counted.
@@ -245,10 +239,10 @@ impl Store {
     /// # Errors
     /// [`StoreError::LostLease`].
     pub async fn release_audit(&self, dataset: Uuid, lease: Uuid) -> Result<(), StoreError> {
-        let query = sqlx::query(
+        let query = query(
             "update dataset_audits set state = 'queued', lease = null where dataset_id = $1 and state = 'running' and lease = $2",
         );
-        held(query.bind(dataset.to_string()).bind(lease.to_string()).execute(&self.write).await?.rows_affected())
+        held(query.bind(dataset.to_string()).bind(lease.to_string()).execute(&self.write).await?)
     }
 }
 
@@ -258,18 +252,9 @@ fn held(rows: u64) -> Result<(), StoreError> {
 
 async fn insert(tx: &mut Tx, dataset: Uuid, findings: &[Finding]) -> Result<(), StoreError> {
     let dataset = dataset.to_string();
-    let numbered: Vec<(u64, &Finding, String)> = (0..)
-        .zip(findings)
-        .map(|(number, finding)| Ok((number, finding, json(finding)?)))
-        .collect::<Result<_, StoreError>>()?;
-    for chunk in numbered.chunks(CHUNK) {
-        QueryBuilder::new("insert into dataset_findings (dataset_id, finding, kind, body) ")
-            .push_values(chunk, |mut row, (number, finding, body)| {
-                row.push_bind(&dataset).push_bind(signed(*number)).push_bind(finding.kind.as_str()).push_bind(body);
-            })
-            .build()
-            .execute(&mut **tx)
-            .await?;
-    }
-    Ok(())
+    let row = |(number, finding): (u64, &Finding)| -> Result<[Value; 4], StoreError> {
+        Ok([(&dataset).into(), signed(number).into(), finding.kind.as_str().into(), json(finding)?.into()])
+    };
+    let rows: Vec<_> = (0..).zip(findings).map(row).collect::<Result<_, _>>()?;
+    insert_rows(tx, "insert into dataset_findings (dataset_id, finding, kind, body)", &rows).await
 }

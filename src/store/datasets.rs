@@ -2,20 +2,21 @@
 
 mod content;
 mod enter;
+mod reading;
 #[cfg(test)]
 mod tests;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 pub use content::{Image, Rejection};
+pub use reading::Reader;
 
 use super::jobs::Failure;
 use super::rows::Cells;
+use super::sql::{Row, query};
 use super::{Allowance, Conflict, Missing, Page, Store, StoreError, Tx};
 use crate::dataset::ClassCount;
 use crate::names::Name;
@@ -89,7 +90,7 @@ pub struct Dataset {
     pub finished_at: Option<DateTime<Utc>>,
 }
 
-fn dataset(row: &SqliteRow) -> Result<Dataset, StoreError> {
+fn dataset(row: &Row) -> Result<Dataset, StoreError> {
     let row = Cells(row);
     let error = row.get::<Option<String>>("error_code")?;
     let message = row.get::<Option<String>>("error_message")?.unwrap_or_default();
@@ -112,7 +113,7 @@ fn dataset(row: &SqliteRow) -> Result<Dataset, StoreError> {
 /// A data set's classes in order.
 const CLASSES: &str = "select name, images from dataset_classes where dataset_id = $1 order by class";
 
-fn class(row: &SqliteRow) -> Result<ClassCount, StoreError> {
+fn class(row: &Row) -> Result<ClassCount, StoreError> {
     let row = Cells(row);
     Ok(ClassCount { name: row.get("name")?, images: row.unsigned("images")? })
 }
@@ -123,15 +124,14 @@ impl Store {
     /// # Errors
     /// [`Missing::Dataset`].
     pub async fn dataset(&self, id_or_name: &str) -> Result<Dataset, StoreError> {
-        let row = sqlx::query(
-            "select * from datasets where id = $1 or name = $1 order by case when id = $1 then 0 else 1 end limit 1",
-        )
-        .bind(id_or_name)
-        .fetch_optional(&self.read)
-        .await?
-        .ok_or(Missing::Dataset)?;
+        let row =
+            query("select * from datasets where id = $1 or name = $1 order by case when id = $1 then 0 else 1 end limit 1")
+                .bind(id_or_name)
+                .fetch_optional(&self.read)
+                .await?
+                .ok_or(Missing::Dataset)?;
         let mut dataset = dataset(&row)?;
-        let rows = sqlx::query(CLASSES).bind(dataset.id.to_string()).fetch_all(&self.read).await?;
+        let rows = query(CLASSES).bind(dataset.id.to_string()).fetch_all(&self.read).await?;
         dataset.classes = rows.iter().map(class).collect::<Result<_, _>>()?;
         Ok(dataset)
     }
@@ -142,13 +142,13 @@ impl Store {
     /// The database's own.
     pub async fn datasets(&self, before: Option<Uuid>, limit: u32) -> Result<Page<Dataset>, StoreError> {
         let before = before.unwrap_or(Uuid::max()).to_string();
-        let rows = sqlx::query("select * from datasets where id < $1 order by id desc limit $2")
+        let rows = query("select * from datasets where id < $1 order by id desc limit $2")
             .bind(&before)
             .bind(i64::from(limit) + 1)
             .fetch_all(&self.read)
             .await?;
         let mut datasets = rows.iter().map(dataset).collect::<Result<Vec<_>, _>>()?;
-        let rows = sqlx::query(
+        let rows = query(
             "select c.dataset_id, c.name, c.images from dataset_classes c
              join (select id from datasets where id < $1 order by id desc limit $2) d on d.id = c.dataset_id
              order by c.dataset_id, c.class",
@@ -171,7 +171,7 @@ impl Store {
     /// # Errors
     /// The database's own.
     pub async fn ingesting_datasets(&self) -> Result<Vec<Dataset>, StoreError> {
-        let rows = sqlx::query("select * from datasets where state = 'ingesting' order by id").fetch_all(&self.read).await?;
+        let rows = query("select * from datasets where state = 'ingesting' order by id").fetch_all(&self.read).await?;
         rows.iter().map(dataset).collect()
     }
 
@@ -185,23 +185,23 @@ impl Store {
         if state(&mut tx, id).await?.1 == DatasetState::Ingesting {
             return Err(Conflict::DatasetIngesting.into());
         }
-        let jobs: i64 = sqlx::query("select count(*) from jobs where dataset_id = $1 and state in ('queued', 'running')")
+        let row = query("select count(*) as jobs from jobs where dataset_id = $1 and state in ('queued', 'running')")
             .bind(id.to_string())
-            .fetch_one(&mut *tx)
-            .await?
-            .try_get(0)?;
+            .fetch_one(&mut tx)
+            .await?;
+        let jobs = Cells(&row).unsigned("jobs")?;
         if jobs > 0 {
-            return Err(Conflict::DatasetInUse { jobs: jobs.unsigned_abs() }.into());
+            return Err(Conflict::DatasetInUse { jobs }.into());
         }
-        let gone = sqlx::query(
+        let gone = query(
             "select content_sha256 from datasets where id = $1 and not exists
              (select 1 from datasets other where other.content_sha256 = datasets.content_sha256 and other.id <> $1)",
         )
         .bind(id.to_string())
-        .fetch_optional(&mut *tx)
+        .fetch_optional(&mut tx)
         .await?;
-        let gone = gone.map(|row| row.try_get::<Option<String>, _>(0)).transpose()?.flatten();
-        sqlx::query("delete from datasets where id = $1").bind(id.to_string()).execute(&mut *tx).await?;
+        let gone = gone.map(|row| Cells(&row).get::<Option<String>>("content_sha256")).transpose()?.flatten();
+        query("delete from datasets where id = $1").bind(id.to_string()).execute(&mut tx).await?;
         tx.commit().await?;
         Ok(gone)
     }
@@ -209,9 +209,9 @@ impl Store {
 
 /// A data set's name and state, as they are until the transaction ends.
 async fn state(tx: &mut Tx, id: Uuid) -> Result<(Name, DatasetState), StoreError> {
-    let row = sqlx::query("select name, state from datasets where id = $1")
+    let row = query("select name, state from datasets where id = $1 /*pg for update*/")
         .bind(id.to_string())
-        .fetch_optional(&mut **tx)
+        .fetch_optional(&mut *tx)
         .await?
         .ok_or(Missing::Dataset)?;
     let row = Cells(&row);

@@ -37,8 +37,8 @@ pub enum StoreError {
     /// Others kept it locked for too long.
     #[error("the database was kept locked by others")]
     Busy,
-    /// Its file can't be opened, read or written.
-    #[error("the database's file can't be used: {0}")]
+    /// Its file can't be opened, read or written; its server doesn't answer.
+    #[error("the database can't be used: {0}")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The database itself.
     #[error("the database failed: {0}")]

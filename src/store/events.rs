@@ -2,10 +2,10 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
 use super::rows::{Cells, json, signed};
+use super::sql::{Row, query};
 use super::{Store, StoreError, Tx, now};
 use crate::report::Epoch;
 use crate::store::EventKind;
@@ -23,7 +23,7 @@ pub struct Event {
     pub created_at: DateTime<Utc>,
 }
 
-fn event(row: &SqliteRow) -> Result<Event, StoreError> {
+fn event(row: &Row) -> Result<Event, StoreError> {
     let row = Cells(row);
     Ok(Event {
         seq: row.unsigned("seq")?,
@@ -33,7 +33,7 @@ fn event(row: &SqliteRow) -> Result<Event, StoreError> {
     })
 }
 
-fn epoch(row: &SqliteRow) -> Result<Epoch, StoreError> {
+fn epoch(row: &Row) -> Result<Epoch, StoreError> {
     let row = Cells(row);
     Ok(Epoch {
         phase: row.named("phase")?,
@@ -53,7 +53,7 @@ impl Store {
     /// # Errors
     /// The database's own.
     pub async fn events(&self, job: Uuid, seq: u64, limit: u32) -> Result<Vec<Event>, StoreError> {
-        let rows = sqlx::query("select * from job_events where job_id = $1 and seq > $2 order by seq limit $3")
+        let rows = query("select * from job_events where job_id = $1 and seq > $2 order by seq limit $3")
             .bind(job.to_string())
             .bind(signed(seq))
             .bind(i64::from(limit))
@@ -67,7 +67,7 @@ impl Store {
     /// # Errors
     /// The database's own.
     pub async fn epochs(&self, job: Uuid) -> Result<Vec<Epoch>, StoreError> {
-        let rows = sqlx::query(
+        let rows = query(
             "select * from job_epochs where job_id = $1
              order by case phase when 'warm_up' then 0 else 1 end, epoch",
         )
@@ -78,9 +78,9 @@ impl Store {
     }
 }
 
-/// Appends an event to a job's. Writers are one at a time, so the number is the next.
+/// Appends an event to a job's, whose row the transaction has locked: so the number is the next.
 pub(super) async fn append(tx: &mut Tx, job: Uuid, kind: EventKind, data: &impl Serialize) -> Result<(), StoreError> {
-    sqlx::query(
+    query(
         "insert into job_events (job_id, seq, kind, data, created_at)
          select $1, coalesce(max(seq), 0) + 1, $2, $3, $4 from job_events where job_id = $1",
     )
@@ -88,24 +88,25 @@ pub(super) async fn append(tx: &mut Tx, job: Uuid, kind: EventKind, data: &impl 
     .bind(kind.as_str())
     .bind(json(data)?)
     .bind(now())
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
+    tx.notify(&job.to_string()).await?;
     if kind == EventKind::Progress {
         // An earlier progress tells nothing any more, and a long job would leave tens of thousands. The newest stays, so
         // numbers go on growing.
-        sqlx::query(
+        query(
             "delete from job_events where job_id = $1 and kind = 'progress'
              and seq < (select max(seq) from job_events where job_id = $1)",
         )
         .bind(job.to_string())
-        .execute(&mut **tx)
+        .execute(&mut *tx)
         .await?;
     }
     Ok(())
 }
 
 pub(super) async fn insert_epoch(tx: &mut Tx, job: Uuid, epoch: &Epoch) -> Result<(), StoreError> {
-    sqlx::query(
+    query(
         "insert into job_epochs
          (job_id, phase, epoch, train_loss, train_accuracy, val_loss, val_accuracy, learning_rate, seconds)
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
@@ -119,13 +120,13 @@ pub(super) async fn insert_epoch(tx: &mut Tx, job: Uuid, epoch: &Epoch) -> Resul
     .bind(epoch.val_accuracy)
     .bind(epoch.learning_rate)
     .bind(epoch.seconds)
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     Ok(())
 }
 
 /// Forgets a job's epochs.
 pub(super) async fn delete_epochs(tx: &mut Tx, job: Uuid) -> Result<(), StoreError> {
-    sqlx::query("delete from job_epochs where job_id = $1").bind(job.to_string()).execute(&mut **tx).await?;
+    query("delete from job_epochs where job_id = $1").bind(job.to_string()).execute(&mut *tx).await?;
     Ok(())
 }

@@ -2,6 +2,7 @@
 //! that makes what it tells of.
 
 use super::rows::Cells;
+use super::sql::query;
 use super::{Conflict, Store, StoreError, Tx, now};
 
 /// A request that may be sent again.
@@ -40,7 +41,7 @@ impl Store {
     /// # Errors
     /// The database's own.
     pub async fn answer(&self, key: &str, since: i64) -> Result<Option<(String, Answer)>, StoreError> {
-        let row = sqlx::query("select * from idempotency where key = $1 and created_at >= $2")
+        let row = query("select * from idempotency where key = $1 and created_at >= $2")
             .bind(key)
             .bind(since)
             .fetch_optional(&self.read)
@@ -60,9 +61,13 @@ impl Store {
     pub async fn remember<T>(&self, keep: Keep<'_, T>, made: &T) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
         remember(&mut tx, Some(keep), made).await?;
-        Ok(tx.commit().await?)
+        tx.commit().await
     }
 }
+
+/// Rows that another transaction is deleting are left to it.
+const FORGET: &str = "delete from idempotency where key in
+    (select key from idempotency where created_at < $1 /*pg for update skip locked*/)";
 
 /// Remembers the answer to the request that made `made` in this transaction, if that is wanted; forgets those that are old.
 ///
@@ -71,8 +76,8 @@ impl Store {
 pub(super) async fn remember<T>(tx: &mut Tx, keep: Option<Keep<'_, T>>, made: &T) -> Result<(), StoreError> {
     let Some(Keep { request, answer }) = keep else { return Ok(()) };
     let Answer { status, location, body } = answer(made).map_err(|error| StoreError::damaged("answer", error))?;
-    sqlx::query("delete from idempotency where created_at < $1").bind(request.since).execute(&mut **tx).await?;
-    let entered = sqlx::query(
+    query(FORGET).bind(request.since).execute(&mut *tx).await?;
+    let entered = query(
         "insert into idempotency (key, fingerprint, status, location, body, created_at) values ($1, $2, $3, $4, $5, $6)
          on conflict (key) do nothing",
     )
@@ -82,18 +87,17 @@ pub(super) async fn remember<T>(tx: &mut Tx, keep: Option<Keep<'_, T>>, made: &T
     .bind(location)
     .bind(body)
     .bind(now())
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
-    if entered.rows_affected() == 0 { Err(Conflict::KeyInUse.into()) } else { Ok(()) }
+    if entered == 0 { Err(Conflict::KeyInUse.into()) } else { Ok(()) }
 }
 
 #[cfg(test)]
 mod tests {
-    use sqlx::Row;
     use uuid::Uuid;
 
     use super::*;
-    use crate::store::testing::{Temp, new_job, ready_dataset, temp};
+    use crate::store::testing::{Temp, both, new_job, ready_dataset};
     use crate::store::{Job, JobFilter};
 
     fn request(key: &str) -> RequestKey {
@@ -108,9 +112,9 @@ mod tests {
         t.store.insert_job(&new_job(dataset), Some(Keep { request, answer })).await
     }
 
-    #[tokio::test]
-    async fn an_answer_appears_with_what_was_made_and_only_then() {
-        let t = temp().await;
+    both!(an_answer_appears_with_what_was_made_and_only_then);
+
+    async fn an_answer_appears_with_what_was_made_and_only_then(t: Temp) {
         let dataset = ready_dataset(&t.store, "d").await;
         assert!(insert(&t, Uuid::now_v7(), &request("k")).await.is_err());
         assert_eq!(t.store.answer("k", 0).await.unwrap(), None, "what came to nothing may be asked for again");
@@ -123,16 +127,17 @@ mod tests {
         assert_eq!(t.store.jobs(&JobFilter::default(), None, 9).await.unwrap().items.len(), 1);
     }
 
-    #[tokio::test]
-    async fn old_answers_are_forgotten() {
-        let t = temp().await;
+    both!(old_answers_are_forgotten);
+
+    async fn old_answers_are_forgotten(t: Temp) {
         let dataset = ready_dataset(&t.store, "d").await;
         insert(&t, dataset, &request("k")).await.unwrap();
         let later = RequestKey { since: now() + 1, ..request("k") };
         assert_eq!(t.store.answer("k", later.since).await.unwrap(), None);
         insert(&t, dataset, &later).await.unwrap();
-        let kept: i64 =
-            sqlx::query("select count(*) from idempotency").fetch_one(&t.store.read).await.unwrap().try_get(0).unwrap();
+        let kept: i64 = Cells(&query("select count(*) as kept from idempotency").fetch_one(&t.store.read).await.unwrap())
+            .get("kept")
+            .unwrap();
         assert_eq!(kept, 1);
     }
 }

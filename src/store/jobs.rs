@@ -17,7 +17,6 @@ mod trials;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use sqlx::sqlite::SqliteRow;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -28,7 +27,9 @@ pub use run::Published;
 pub(super) use trials::trials_of;
 pub use trials::{Reserved, Trial, TrialResult};
 
+use super::news::WORK;
 use super::rows::Cells;
+use super::sql::{Row, query};
 use super::{Allowance, Missing, Page, Store, StoreError, Tx, events, now, webhooks};
 use crate::names::Name;
 use crate::recipe::Recipe;
@@ -154,7 +155,7 @@ pub struct JobFilter {
     pub model: Option<Name>,
 }
 
-pub(super) fn job(row: &SqliteRow) -> Result<Job, StoreError> {
+pub(super) fn job(row: &Row) -> Result<Job, StoreError> {
     let row = Cells(row);
     let error = row.get::<Option<String>>("error_code")?;
     let message = row.get::<Option<String>>("error_message")?.unwrap_or_default();
@@ -188,7 +189,7 @@ impl Store {
     /// # Errors
     /// [`Missing::Job`].
     pub async fn job(&self, id: Uuid) -> Result<Job, StoreError> {
-        let row = sqlx::query("select * from jobs where id = $1").bind(id.to_string()).fetch_optional(&self.read).await?;
+        let row = query("select * from jobs where id = $1").bind(id.to_string()).fetch_optional(&self.read).await?;
         job(&row.ok_or(Missing::Job)?)
     }
 
@@ -198,7 +199,7 @@ impl Store {
     /// The database's own.
     pub async fn jobs(&self, filter: &JobFilter, before: Option<Uuid>, limit: u32) -> Result<Page<Job>, StoreError> {
         // The casts tell PostgreSQL the type of a parameter that is only compared with null.
-        let rows = sqlx::query(
+        let rows = query(
             "select * from jobs where id < $1
              and (cast($2 as text) is null or state = $2) and (cast($3 as text) is null or model = $3)
              order by id desc limit $4",
@@ -219,7 +220,7 @@ impl Store {
     /// # Errors
     /// The database's own.
     pub async fn count_jobs(&self) -> Result<Vec<(JobState, u64)>, StoreError> {
-        let rows = sqlx::query("select state, count(*) as jobs from jobs group by state").fetch_all(&self.read).await?;
+        let rows = query("select state, count(*) as jobs from jobs group by state").fetch_all(&self.read).await?;
         let mut counts = JobState::ALL.map(|state| (state, 0));
         for row in &rows {
             let row = Cells(row);
@@ -234,7 +235,7 @@ impl Store {
 
 /// A job as it is until the transaction ends.
 pub(super) async fn locked(tx: &mut Tx, id: Uuid) -> Result<Job, StoreError> {
-    let row = sqlx::query("select * from jobs where id = $1").bind(id.to_string()).fetch_optional(&mut **tx).await?;
+    let row = query("select * from jobs where id = $1 /*pg for update*/").bind(id.to_string()).fetch_optional(&mut *tx).await?;
     job(&row.ok_or(Missing::Job)?)
 }
 
@@ -242,7 +243,7 @@ pub(super) async fn locked(tx: &mut Tx, id: Uuid) -> Result<Job, StoreError> {
 /// webhook will be called. The caller knows, from this transaction, that the job may go there.
 async fn settle(tx: &mut Tx, id: Uuid, event: &StateEvent) -> Result<(), StoreError> {
     let failure = event.error.as_ref();
-    sqlx::query(
+    query(
         "update jobs set state = $2, attempts = $3, error_code = $4, error_message = $5, version = $6, published_at = $7,
          finished_at = $8, lease = null, lease_expires_at = null, worker = null, waiting = null, not_before = null where id = $1",
     )
@@ -254,9 +255,12 @@ async fn settle(tx: &mut Tx, id: Uuid, event: &StateEvent) -> Result<(), StoreEr
     .bind(event.version)
     .bind(event.version.map(|_| now()))
     .bind(event.state.is_terminal().then(now))
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     events::append(tx, id, EventKind::State, event).await?;
+    if event.state == JobState::Queued {
+        tx.notify(WORK).await?;
+    }
     if event.state.is_terminal() {
         webhooks::ended(tx, id).await?;
     }

@@ -4,10 +4,10 @@
 mod tests;
 
 use chrono::{DateTime, Utc};
-use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
 use super::rows::{Cells, json, signed};
+use super::sql::{Row, query};
 use super::{Missing, OverQuota, Store, StoreError, Tx, now};
 use crate::access::{KeyId, Scopes, SecretHash};
 use crate::names::Name;
@@ -88,7 +88,7 @@ impl ApiKey {
     }
 }
 
-fn key(row: &SqliteRow) -> Result<ApiKey, StoreError> {
+fn key(row: &Row) -> Result<ApiKey, StoreError> {
     let row = Cells(row);
     Ok(ApiKey {
         id: row.parsed("id")?,
@@ -112,7 +112,7 @@ impl Store {
     /// The database's own, as when the id is taken: one in four thousand million, and another key is as good.
     pub async fn insert_key(&self, new: &NewApiKey) -> Result<ApiKey, StoreError> {
         let mut tx = self.begin().await?;
-        let row = sqlx::query(
+        let row = query(
             "insert into api_keys (id, name, hash, scopes, requests_per_minute, max_stored_bytes, max_queued_jobs,
              created_at, expires_at) values ($1, $2, $3, $4, $5, $6, $7, $8, $9) returning *",
         )
@@ -125,7 +125,7 @@ impl Store {
         .bind(new.max_queued_jobs.map(signed))
         .bind(now())
         .bind(new.expires_at.map(|end| end.timestamp_millis()))
-        .fetch_one(&mut *tx)
+        .fetch_one(&mut tx)
         .await?;
         let key = key(&row)?;
         tx.commit().await?;
@@ -137,7 +137,7 @@ impl Store {
     /// # Errors
     /// [`Missing::Key`].
     pub async fn key(&self, id: KeyId) -> Result<ApiKey, StoreError> {
-        let row = sqlx::query("select * from api_keys where id = $1").bind(id.to_string()).fetch_optional(&self.read).await?;
+        let row = query("select * from api_keys where id = $1").bind(id.to_string()).fetch_optional(&self.read).await?;
         key(&row.ok_or(Missing::Key)?)
     }
 
@@ -146,7 +146,7 @@ impl Store {
     /// # Errors
     /// The database's own.
     pub async fn keys(&self) -> Result<Vec<ApiKey>, StoreError> {
-        let rows = sqlx::query("select * from api_keys order by created_at, id").fetch_all(&self.read).await?;
+        let rows = query("select * from api_keys order by created_at, id").fetch_all(&self.read).await?;
         rows.iter().map(key).collect()
     }
 
@@ -156,7 +156,7 @@ impl Store {
     /// The database's own.
     pub async fn has_usable_key(&self) -> Result<bool, StoreError> {
         let query =
-            sqlx::query("select 1 from api_keys where revoked_at is null and (expires_at is null or expires_at > $1) limit 1");
+            query("select 1 from api_keys where revoked_at is null and (expires_at is null or expires_at > $1) limit 1");
         Ok(query.bind(now()).fetch_optional(&self.read).await?.is_some())
     }
 
@@ -166,10 +166,10 @@ impl Store {
     /// [`Missing::Key`].
     pub async fn revoke_key(&self, id: KeyId) -> Result<ApiKey, StoreError> {
         let mut tx = self.begin().await?;
-        let row = sqlx::query("update api_keys set revoked_at = coalesce(revoked_at, $2) where id = $1 returning *")
+        let row = query("update api_keys set revoked_at = coalesce(revoked_at, $2) where id = $1 returning *")
             .bind(id.to_string())
             .bind(now())
-            .fetch_optional(&mut *tx)
+            .fetch_optional(&mut tx)
             .await?;
         let key = key(&row.ok_or(Missing::Key)?)?;
         tx.commit().await?;
@@ -182,13 +182,13 @@ impl Store {
     /// The database's own.
     pub async fn touch_key(&self, id: KeyId, time: i64) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
-        sqlx::query("update api_keys set last_used_at = $2 where id = $1 and coalesce(last_used_at, 0) <= $3")
+        query("update api_keys set last_used_at = $2 where id = $1 and coalesce(last_used_at, 0) <= $3")
             .bind(id.to_string())
             .bind(time)
             .bind(time.saturating_sub(LAST_USED_WITHIN))
-            .execute(&mut *tx)
+            .execute(&mut tx)
             .await?;
-        Ok(tx.commit().await?)
+        tx.commit().await
     }
 
     /// How many bytes the data sets of a key take: until its archive has been read, a data set takes what that does.
@@ -196,7 +196,7 @@ impl Store {
     /// # Errors
     /// The database's own.
     pub async fn stored_bytes(&self, id: KeyId) -> Result<u64, StoreError> {
-        let row = sqlx::query(STORED_BYTES).bind(id.to_string()).fetch_one(&self.read).await?;
+        let row = query(STORED_BYTES).bind(id.to_string()).fetch_one(&self.read).await?;
         Cells(&row).unsigned("stored")
     }
 }
@@ -206,24 +206,32 @@ const STORED_BYTES: &str =
     "select cast(coalesce(sum(case state when 'failed' then 0 else coalesce(stored_bytes, bytes) end), 0)
                             as bigint) as stored from datasets where key_id = $1";
 
-/// Refuses a data set of so many bytes beyond what its key's may take. Nobody else can come between: the transaction writes.
+/// Keeps anybody else from having more under a key until the transaction ends.
+async fn lock(tx: &mut Tx, key: KeyId) -> Result<(), StoreError> {
+    query("select 1 from api_keys where id = $1 /*pg for update*/").bind(key.to_string()).fetch_optional(tx).await?;
+    Ok(())
+}
+
+/// Refuses a data set of so many bytes beyond what its key's may take. Nobody else can come between.
 pub(super) async fn refuse_bytes(tx: &mut Tx, allowance: &Allowance, bytes: u64) -> Result<(), StoreError> {
     let Some(most) = allowance.max_stored_bytes else { return Ok(()) };
-    let row = sqlx::query(STORED_BYTES).bind(allowance.key.to_string()).fetch_one(&mut **tx).await?;
+    lock(tx, allowance.key).await?;
+    let row = query(STORED_BYTES).bind(allowance.key.to_string()).fetch_one(&mut *tx).await?;
     let stored: u64 = Cells(&row).unsigned("stored")?;
     if stored.saturating_add(bytes) > most { Err(OverQuota::StoredBytes { stored, most }.into()) } else { Ok(()) }
 }
 
 /// The same for one that has been read, and whose pictures have turned out to take so many bytes. It isn't ready yet.
 pub(super) async fn refuse_pictures(tx: &mut Tx, dataset: Uuid, bytes: u64) -> Result<(), StoreError> {
-    let row = sqlx::query("select k.*, d.bytes as archive from api_keys k join datasets d on d.key_id = k.id where d.id = $1")
+    let row = query("select k.*, d.bytes as archive from api_keys k join datasets d on d.key_id = k.id where d.id = $1")
         .bind(dataset.to_string())
-        .fetch_optional(&mut **tx)
+        .fetch_optional(&mut *tx)
         .await?;
     let Some(row) = row else { return Ok(()) };
     let Some(most) = key(&row)?.max_stored_bytes else { return Ok(()) };
     let id: KeyId = Cells(&row).parsed("id")?;
-    let stored = sqlx::query(STORED_BYTES).bind(id.to_string()).fetch_one(&mut **tx).await?;
+    lock(tx, id).await?;
+    let stored = query(STORED_BYTES).bind(id.to_string()).fetch_one(&mut *tx).await?;
     // The archive, which counted until now, goes.
     let others = Cells(&stored).unsigned::<u64>("stored")?.saturating_sub(Cells(&row).unsigned("archive")?);
     if others.saturating_add(bytes) > most { Err(OverQuota::StoredBytes { stored: others, most }.into()) } else { Ok(()) }
@@ -232,9 +240,10 @@ pub(super) async fn refuse_pictures(tx: &mut Tx, dataset: Uuid, bytes: u64) -> R
 /// Refuses so many more unfinished jobs than a key may have.
 pub(super) async fn refuse_jobs(tx: &mut Tx, allowance: &Allowance, asked: u64) -> Result<(), StoreError> {
     let Some(most) = allowance.max_queued_jobs else { return Ok(()) };
-    let row = sqlx::query("select count(*) as jobs from jobs where key_id = $1 and state in ('queued', 'running')")
+    lock(tx, allowance.key).await?;
+    let row = query("select count(*) as jobs from jobs where key_id = $1 and state in ('queued', 'running')")
         .bind(allowance.key.to_string())
-        .fetch_one(&mut **tx)
+        .fetch_one(&mut *tx)
         .await?;
     let unfinished: u64 = Cells(&row).unsigned("jobs")?;
     let over = unfinished.saturating_add(asked) > most;

@@ -6,15 +6,15 @@ mod import;
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
 use super::jobs::DatasetName;
 use super::rows::Cells;
+use super::sql::{Row, query};
 use super::{Missing, Page, Store, StoreError, Tx};
 use crate::names::Name;
 use crate::vision::precision::Precision;
-pub(super) use enter::{Owner, insert_version};
+pub(super) use enter::{Owner, insert_version, versions_of};
 pub use import::ImportedVersion;
 
 /// The alias that names a model's default version; without it, the newest is.
@@ -80,7 +80,7 @@ pub enum Want {
     Alias(Name),
 }
 
-fn version(row: &SqliteRow) -> Result<ModelVersion, StoreError> {
+fn version(row: &Row) -> Result<ModelVersion, StoreError> {
     let row = Cells(row);
     Ok(ModelVersion {
         model: row.parsed("model")?,
@@ -96,10 +96,10 @@ fn version(row: &SqliteRow) -> Result<ModelVersion, StoreError> {
 
 /// A version, as it is in this transaction.
 pub(super) async fn version_in(tx: &mut Tx, name: &Name, number: i64) -> Result<ModelVersion, StoreError> {
-    let row = sqlx::query("select * from model_versions where model = $1 and version = $2")
+    let row = query("select * from model_versions where model = $1 and version = $2")
         .bind(name.as_str())
         .bind(number)
-        .fetch_optional(&mut **tx)
+        .fetch_optional(&mut *tx)
         .await?;
     version(&row.ok_or(Missing::Version)?)
 }
@@ -110,7 +110,7 @@ impl Store {
     /// # Errors
     /// The database's own.
     pub async fn models(&self, after: Option<&Name>, limit: u32) -> Result<Page<ModelSummary>, StoreError> {
-        let rows = sqlx::query(
+        let rows = query(
             "select m.name, m.created_at, max(v.version) as newest, count(*) as versions
              from models m join model_versions v on v.model = m.name
              where m.name > $1 group by m.name, m.created_at order by m.name limit $2",
@@ -139,12 +139,12 @@ impl Store {
     /// # Errors
     /// [`Missing::Model`].
     pub async fn model(&self, name: &Name) -> Result<Model, StoreError> {
-        let row = sqlx::query("select created_at from models where name = $1")
+        let row = query("select created_at from models where name = $1")
             .bind(name.as_str())
             .fetch_optional(&self.read)
             .await?
             .ok_or(Missing::Model)?;
-        let versions = sqlx::query("select * from model_versions where model = $1 order by version desc")
+        let versions = query("select * from model_versions where model = $1 order by version desc")
             .bind(name.as_str())
             .fetch_all(&self.read)
             .await?;
@@ -157,7 +157,7 @@ impl Store {
     }
 
     async fn aliases(&self, name: &Name) -> Result<BTreeMap<String, i64>, StoreError> {
-        let rows = sqlx::query("select alias, version from model_aliases where model = $1")
+        let rows = query("select alias, version from model_aliases where model = $1")
             .bind(name.as_str())
             .fetch_all(&self.read)
             .await?;
@@ -169,8 +169,8 @@ impl Store {
     /// # Errors
     /// [`Missing::Model`], [`Missing::Version`], [`Missing::Alias`].
     pub async fn resolve(&self, name: &Name, want: &Want) -> Result<ModelVersion, StoreError> {
-        let query = match want {
-            Want::Default => sqlx::query(
+        let wanted = match want {
+            Want::Default => query(
                 "select v.* from model_versions v
                  left join model_aliases a on a.model = v.model and a.version = v.version and a.alias = $2
                  where v.model = $1 order by case when a.alias is null then 1 else 0 end, v.version desc limit 1",
@@ -178,19 +178,19 @@ impl Store {
             .bind(name.as_str())
             .bind(PRODUCTION),
             Want::Version(version) => {
-                sqlx::query("select * from model_versions where model = $1 and version = $2").bind(name.as_str()).bind(*version)
+                query("select * from model_versions where model = $1 and version = $2").bind(name.as_str()).bind(*version)
             }
-            Want::Alias(alias) => sqlx::query(
+            Want::Alias(alias) => query(
                 "select v.* from model_versions v join model_aliases a on a.model = v.model and a.version = v.version
                  where v.model = $1 and a.alias = $2",
             )
             .bind(name.as_str())
             .bind(alias.as_str()),
         };
-        if let Some(row) = query.fetch_optional(&self.read).await? {
+        if let Some(row) = wanted.fetch_optional(&self.read).await? {
             return version(&row);
         }
-        let model = sqlx::query("select 1 from models where name = $1").bind(name.as_str()).fetch_optional(&self.read).await?;
+        let model = query("select 1 from models where name = $1").bind(name.as_str()).fetch_optional(&self.read).await?;
         Err(match (model, want) {
             (None, _) | (_, Want::Default) => Missing::Model,
             (_, Want::Version(_)) => Missing::Version,
@@ -205,7 +205,7 @@ impl Store {
     /// [`Missing::Model`], [`Missing::Version`].
     pub async fn put_alias(&self, name: &Name, alias: &Name, version: i64) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
-        let put = sqlx::query(
+        let put = query(
             "insert into model_aliases (model, alias, version)
              select model, $2, version from model_versions where model = $1 and version = $3
              on conflict (model, alias) do update set version = excluded.version",
@@ -213,14 +213,13 @@ impl Store {
         .bind(name.as_str())
         .bind(alias.as_str())
         .bind(version)
-        .execute(&mut *tx)
+        .execute(&mut tx)
         .await?;
-        if put.rows_affected() == 0 {
-            let model =
-                sqlx::query("select 1 from models where name = $1").bind(name.as_str()).fetch_optional(&mut *tx).await?;
+        if put == 0 {
+            let model = query("select 1 from models where name = $1").bind(name.as_str()).fetch_optional(&mut tx).await?;
             return Err(if model.is_some() { Missing::Version } else { Missing::Model }.into());
         }
-        Ok(tx.commit().await?)
+        tx.commit().await
     }
 
     /// Removes an alias.
@@ -229,15 +228,15 @@ impl Store {
     /// [`Missing::Alias`].
     pub async fn delete_alias(&self, name: &Name, alias: &Name) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
-        let deleted = sqlx::query("delete from model_aliases where model = $1 and alias = $2")
+        let deleted = query("delete from model_aliases where model = $1 and alias = $2")
             .bind(name.as_str())
             .bind(alias.as_str())
-            .execute(&mut *tx)
+            .execute(&mut tx)
             .await?;
-        if deleted.rows_affected() == 0 {
+        if deleted == 0 {
             return Err(Missing::Alias.into());
         }
-        Ok(tx.commit().await?)
+        tx.commit().await
     }
 }
 

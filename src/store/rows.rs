@@ -5,18 +5,24 @@ use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Decode, Row, Sqlite, Type};
+use sqlx::{Decode, Postgres, Row as _, Sqlite, Type};
 use uuid::Uuid;
 
 use super::StoreError;
+use super::sql::Row;
 
 /// A row, by column names.
-pub(super) struct Cells<'r>(pub &'r SqliteRow);
+pub(super) struct Cells<'r>(pub(super) &'r Row);
 
 impl<'r> Cells<'r> {
-    pub(super) fn get<T: Decode<'r, Sqlite> + Type<Sqlite>>(&self, column: &str) -> Result<T, StoreError> {
-        Ok(self.0.try_get(column)?)
+    pub(super) fn get<T>(&self, column: &str) -> Result<T, StoreError>
+    where
+        T: Decode<'r, Sqlite> + Type<Sqlite> + Decode<'r, Postgres> + Type<Postgres>,
+    {
+        Ok(match self.0 {
+            Row::Sqlite(row) => row.try_get(column)?,
+            Row::Postgres(row) => row.try_get(column)?,
+        })
     }
 
     /// A count, length or offset.

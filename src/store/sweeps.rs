@@ -6,13 +6,13 @@ mod state;
 mod tests;
 
 use chrono::{DateTime, Utc};
-use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
 pub use state::{SweepState, TrialCounts};
 
 use super::jobs::{self, DatasetName, NewJob, Trial};
 use super::rows::Cells;
+use super::sql::{Row, query};
 use super::{Allowance, Conflict, Keep, Missing, Page, Store, StoreError, Tx, datasets, idempotency, keys, now};
 use crate::names::Name;
 use crate::recipe::Recipe;
@@ -92,7 +92,7 @@ macro_rules! select {
     };
 }
 
-fn sweep(row: &SqliteRow) -> Result<Sweep, StoreError> {
+fn sweep(row: &Row) -> Result<Sweep, StoreError> {
     let row = Cells(row);
     let trials = TrialCounts {
         queued: row.unsigned("queued")?,
@@ -130,7 +130,7 @@ impl Store {
         if let Some(allowance) = &new.allowance {
             keys::refuse_jobs(&mut tx, allowance, new.trials.len() as u64).await?;
         }
-        sqlx::query(
+        query(
             "insert into sweeps (id, dataset_id, dataset_name, model, concurrency, webhook_url, created_at)
              values ($1, $2, $3, $4, $5, $6, $7)",
         )
@@ -141,7 +141,7 @@ impl Store {
         .bind(i64::from(new.concurrency))
         .bind(new.webhook.as_deref())
         .bind(now())
-        .execute(&mut *tx)
+        .execute(&mut tx)
         .await?;
         for recipe in &new.trials {
             // Made one after the other, so that ids keep the trials' order.
@@ -161,7 +161,7 @@ impl Store {
     /// # Errors
     /// [`Missing::Sweep`].
     pub async fn sweep(&self, id: Uuid) -> Result<Sweep, StoreError> {
-        let query = sqlx::query(select!("where s.id = $1 group by s.id")).bind(id.to_string());
+        let query = query(select!("where s.id = $1 group by s.id")).bind(id.to_string());
         sweep(&query.fetch_optional(&self.read).await?.ok_or(Missing::Sweep)?)
     }
 
@@ -170,7 +170,7 @@ impl Store {
     /// # Errors
     /// The database's own.
     pub async fn sweeps(&self, before: Option<Uuid>, limit: u32) -> Result<Page<Sweep>, StoreError> {
-        let rows = sqlx::query(select!("where s.id < $1 group by s.id order by s.id desc limit $2"))
+        let rows = query(select!("where s.id < $1 group by s.id order by s.id desc limit $2"))
             .bind(before.unwrap_or(Uuid::max()).to_string())
             .bind(i64::from(limit) + 1)
             .fetch_all(&self.read)
@@ -184,19 +184,20 @@ impl Store {
     /// [`Missing::Sweep`]; [`Conflict::SweepFinished`] if all trials had ended before anybody asked.
     pub async fn cancel_sweep(&self, id: Uuid) -> Result<Sweep, StoreError> {
         let mut tx = self.begin().await?;
+        let rows =
+            query("select * from jobs where sweep_id = $1 and state in ('queued', 'running') order by id /*pg for update*/")
+                .bind(id.to_string())
+                .fetch_all(&mut tx)
+                .await?;
         match locked(&mut tx, id).await?.state {
             SweepState::Done => return Err(Conflict::SweepFinished.into()),
             SweepState::Queued | SweepState::Running | SweepState::Cancelled => {}
         }
-        let rows = sqlx::query("select * from jobs where sweep_id = $1 and state in ('queued', 'running') order by id")
-            .bind(id.to_string())
-            .fetch_all(&mut *tx)
-            .await?;
         // First: with its last trial the sweep ends, and then it must be known how.
-        sqlx::query("update sweeps set cancelled_at = coalesce(cancelled_at, $2) where id = $1")
+        query("update sweeps set cancelled_at = coalesce(cancelled_at, $2) where id = $1")
             .bind(id.to_string())
             .bind(now())
-            .execute(&mut *tx)
+            .execute(&mut tx)
             .await?;
         for row in &rows {
             jobs::cancel(&mut tx, &jobs::job(row)?).await?;
@@ -218,18 +219,20 @@ impl Store {
             return Err(Conflict::SweepUnfinished { trials }.into());
         }
         // A version reserved for a trial stays reserved: somebody may be writing its folder.
-        let rows = sqlx::query("update jobs set sweep_id = null where sweep_id = $1 returning id")
+        let rows = query("update jobs set sweep_id = null where sweep_id = $1 returning id")
             .bind(id.to_string())
-            .fetch_all(&mut *tx)
+            .fetch_all(&mut tx)
             .await?;
-        sqlx::query("delete from sweeps where id = $1").bind(id.to_string()).execute(&mut *tx).await?;
+        query("delete from sweeps where id = $1").bind(id.to_string()).execute(&mut tx).await?;
         tx.commit().await?;
         rows.iter().map(|row| Cells(row).id("id")).collect()
     }
 }
 
-/// A sweep as it is until the transaction ends.
+/// A sweep as it is until the transaction ends. Whoever locks jobs of it as well does that before: or two might wait for each other.
 pub(super) async fn locked(tx: &mut Tx, id: Uuid) -> Result<Sweep, StoreError> {
-    let query = sqlx::query(select!("where s.id = $1 group by s.id")).bind(id.to_string());
-    sweep(&query.fetch_optional(&mut **tx).await?.ok_or(Missing::Sweep)?)
+    // Rows that are grouped can't be locked.
+    query("select 1 from sweeps where id = $1 /*pg for update*/").bind(id.to_string()).fetch_optional(&mut *tx).await?;
+    let query = query(select!("where s.id = $1 group by s.id")).bind(id.to_string());
+    sweep(&query.fetch_optional(&mut *tx).await?.ok_or(Missing::Sweep)?)
 }

@@ -2,22 +2,65 @@
 
 use uuid::Uuid;
 
-use super::{Claim, Job, NewDataset, NewJob, Store};
+use super::{Claim, Database, Job, NewDataset, NewJob, Store};
 use crate::dataset::{ImageRecord, Ingested, Rejected};
 use crate::recipe::Recipe;
 use crate::vision::picture::PictureFormat;
 
-/// A database that goes when this is dropped.
+/// The server on which tests make databases, `postgres://user@host/postgres`; `make test` starts one.
+const SERVER: &str = "TOPGRAFT_TEST_POSTGRES";
+
+/// A database for a test; SQLite's goes when this is dropped.
 pub(crate) struct Temp {
     pub store: Store,
+    pub database: Database,
     pub dir: tempfile::TempDir,
 }
 
+/// SQLite's.
 pub(crate) async fn temp() -> Temp {
     let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(&dir.path().join("run/topgraft.db")).await.unwrap();
-    Temp { store, dir }
+    let database = dir.path().join("run/topgraft.db").into();
+    Temp { store: Store::open(&database).await.unwrap(), database, dir }
 }
+
+/// PostgreSQL's, if there is a server for tests.
+pub(crate) async fn temp_postgres() -> Option<Temp> {
+    let Ok(server) = std::env::var(SERVER) else {
+        assert!(std::env::var_os("CI").is_none(), "no PostgreSQL: CI needs one, see scripts/postgres.sh");
+        eprintln!("NOT TESTED on PostgreSQL: {SERVER} names no server");
+        return None;
+    };
+    let name = format!("t{}", Uuid::now_v7().simple());
+    let admin = sqlx::PgPool::connect(&server).await.unwrap();
+    sqlx::query(sqlx::AssertSqlSafe(format!("create database {name}"))).execute(&admin).await.unwrap();
+    admin.close().await;
+    let mut url = url::Url::parse(&server).unwrap();
+    url.set_path(&name);
+    let database = Database::Postgres { url: url.as_str().parse().unwrap(), connections: 4 };
+    Some(Temp { store: Store::open(&database).await.unwrap(), database, dir: tempfile::tempdir().unwrap() })
+}
+
+/// Makes a test for each database: `both!(name)` of `async fn name(t: Temp)`.
+macro_rules! both {
+    ($name:ident) => {
+        mod $name {
+            #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+            async fn sqlite() {
+                super::$name(crate::store::testing::temp().await).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+            async fn postgres() {
+                if let Some(t) = crate::store::testing::temp_postgres().await {
+                    super::$name(t).await;
+                }
+            }
+        }
+    };
+}
+
+pub(crate) use both;
 
 pub(crate) fn ingested(images: u64) -> Ingested {
     let image = |i| ImageRecord {

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use sqlx::Row;
 use uuid::Uuid;
 
 use super::rows::Cells;
+use super::sql::{Pool, query};
 use super::{Dataset, Store, StoreError};
 use crate::names::Name;
 
@@ -33,8 +33,7 @@ impl Store {
     /// # Errors
     /// The database's own.
     pub async fn all_versions(&self) -> Result<Vec<(Name, i64)>, StoreError> {
-        let rows =
-            sqlx::query("select model, version from model_versions order by model, version").fetch_all(&self.read).await?;
+        let rows = query("select model, version from model_versions order by model, version").fetch_all(&self.read).await?;
         rows.iter().map(Cells).map(|row| Ok((row.parsed("model")?, row.get("version")?))).collect()
     }
 
@@ -43,7 +42,7 @@ impl Store {
     /// # Errors
     /// The database's own.
     pub async fn succeeded_trials(&self) -> Result<Vec<Uuid>, StoreError> {
-        let rows = sqlx::query("select id from jobs where state = 'succeeded' and sweep_id is not null order by id")
+        let rows = query("select id from jobs where state = 'succeeded' and sweep_id is not null order by id")
             .fetch_all(&self.read)
             .await?;
         rows.iter().map(|row| Cells(row).id("id")).collect()
@@ -54,7 +53,7 @@ impl Store {
     /// # Errors
     /// The database's own.
     pub async fn knows_version(&self, model: &Name, version: i64) -> Result<bool, StoreError> {
-        let known = sqlx::query(
+        let known = query(
             "select 1 from model_versions where model = $1 and version = $2
              union all select 1 from jobs where model = $1 and version = $2 limit 1",
         )
@@ -70,11 +69,16 @@ impl Store {
     /// # Errors
     /// The database's own: then it is damaged beyond telling.
     pub async fn faults(&self) -> Result<Vec<String>, StoreError> {
+        if let Pool::Postgres(_) = &self.read {
+            // Its server keeps checksums, and lets no row lose its parent.
+            return Ok(Vec::new());
+        }
         // Both are SQLite's own.
-        let rows = sqlx::query("pragma integrity_check").fetch_all(&self.read).await?;
-        let mut faults = rows.iter().map(|row| Ok(row.try_get(0)?)).collect::<Result<Vec<String>, StoreError>>()?;
+        let rows = query("pragma integrity_check").fetch_all(&self.read).await?;
+        let told = |row| Cells(row).get::<String>("integrity_check");
+        let mut faults = rows.iter().map(told).collect::<Result<Vec<_>, _>>()?;
         faults.retain(|fault| fault != "ok");
-        for row in &sqlx::query("pragma foreign_key_check").fetch_all(&self.read).await? {
+        for row in &query("pragma foreign_key_check").fetch_all(&self.read).await? {
             let row = Cells(row);
             let (table, parent): (String, String) = (row.get("table")?, row.get("parent")?);
             faults.push(format!("a row of {table} refers to one of {parent} that isn't there"));
@@ -82,20 +86,22 @@ impl Store {
         Ok(faults)
     }
 
-    /// Writes the database as it is at this moment to a file that isn't there yet. Others go on reading and writing meanwhile.
+    /// Writes the database as it is at this moment to a file that isn't there yet. Others go on reading and writing meanwhile. SQLite
+    /// only: PostgreSQL has `pg_dump`.
     ///
     /// # Errors
     /// The database's own; a disk that is full.
     pub async fn snapshot(&self, to: &Path) -> Result<(), StoreError> {
         let Some(to) = to.to_str() else { return Err(StoreError::database(format!("{} isn't UTF-8", to.display()))) };
         // SQLite's own. Through the connection that writes: those that read may write nothing, not even elsewhere.
-        sqlx::query("vacuum into $1").bind(to).execute(&self.write).await?;
+        query("vacuum into $1").bind(to).execute(&self.write).await?;
         Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use crate::store::sql::query;
     use crate::store::testing::{queued_job, ready_dataset, temp};
     use crate::store::{JobFilter, Store};
 
@@ -106,7 +112,7 @@ mod tests {
         let path = t.dir.path().join("copy.db");
         t.store.snapshot(&path).await.unwrap();
         queued_job(&t.store, dataset).await;
-        let copy = Store::open(&path).await.unwrap();
+        let copy = Store::open(&path.as_path().into()).await.unwrap();
         assert_eq!(copy.all_datasets().await.unwrap(), t.store.all_datasets().await.unwrap());
         assert!(copy.jobs(&JobFilter::default(), None, 1).await.unwrap().items.is_empty());
         assert!(copy.faults().await.unwrap().is_empty());
@@ -118,8 +124,8 @@ mod tests {
         let t = temp().await;
         let dataset = ready_dataset(&t.store, "d").await;
         assert!(t.store.faults().await.unwrap().is_empty());
-        sqlx::query("pragma foreign_keys = off").execute(&t.store.write).await.unwrap();
-        sqlx::query("delete from datasets where id = $1").bind(dataset.to_string()).execute(&t.store.write).await.unwrap();
+        query("pragma foreign_keys = off").execute(&t.store.write).await.unwrap();
+        query("delete from datasets where id = $1").bind(dataset.to_string()).execute(&t.store.write).await.unwrap();
         let faults = t.store.faults().await.unwrap();
         assert!(faults.iter().any(|fault| fault.contains("dataset_images")), "{faults:?}");
     }

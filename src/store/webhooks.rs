@@ -6,12 +6,12 @@ mod message;
 mod tests;
 
 use serde::Serialize;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Sqlite};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::news::MESSAGES;
 use super::rows::Cells;
+use super::sql::{Row, query, query_in};
 use super::{Store, StoreError, Tx, jobs, now, sweeps};
 use message::Subject;
 
@@ -74,7 +74,7 @@ pub enum DeliveryOutcome {
     },
 }
 
-fn status(row: &SqliteRow) -> Result<DeliveryStatus, StoreError> {
+fn status(row: &Row) -> Result<DeliveryStatus, StoreError> {
     let row = Cells(row);
     let (delivered, given_up) = (row.time_or_none("delivered_at")?, row.time_or_none("given_up_at")?);
     let state = match (delivered, given_up) {
@@ -86,7 +86,7 @@ fn status(row: &SqliteRow) -> Result<DeliveryStatus, StoreError> {
     Ok(DeliveryStatus { of: row.id("id")?, state, attempts, last_error })
 }
 
-fn delivery(row: &SqliteRow) -> Result<Delivery, StoreError> {
+fn delivery(row: &Row) -> Result<Delivery, StoreError> {
     let row = Cells(row);
     Ok(Delivery {
         id: row.id("id")?,
@@ -106,13 +106,8 @@ impl Store {
         if of.is_empty() {
             return Ok(Vec::new());
         }
-        let mut query = QueryBuilder::<Sqlite>::new("select * from webhook_deliveries where id in (");
-        let mut ids = query.separated(", ");
-        for id in of {
-            ids.push_bind(id.to_string());
-        }
-        query.push(")");
-        query.build().fetch_all(&self.read).await?.iter().map(status).collect()
+        let query = query_in("select * from webhook_deliveries where id", of.iter().map(Uuid::to_string));
+        query.fetch_all(&self.read).await?.iter().map(status).collect()
     }
 
     /// Claims up to `limit` messages that are due, those that have waited longest first, and counts the attempt.
@@ -127,7 +122,7 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<Delivery>, StoreError> {
         // Servers ask all the time, and a look needs no lock.
-        let waiting = sqlx::query(
+        let waiting = query(
             "select 1 from webhook_deliveries where delivered_at is null and given_up_at is null and next_at <= $1 limit 1",
         )
         .bind(now)
@@ -137,17 +132,19 @@ impl Store {
             return Ok(Vec::new());
         }
         let mut tx = self.begin().await?;
-        let rows = sqlx::query(
-            "update webhook_deliveries set attempts = attempts + 1, lease = $1, next_at = $2 where id in (
+        let rows = query(
+            // Materialised, or PostgreSQL might look for those that are due more than once.
+            "with due as materialized (
                  select id from webhook_deliveries where delivered_at is null and given_up_at is null and next_at <= $3
-                 order by next_at, id limit $4)
-             returning *",
+                 order by next_at, id limit $4 /*pg for update skip locked*/)
+             update webhook_deliveries set attempts = attempts + 1, lease = $1, next_at = $2
+             where id in (select id from due) returning *",
         )
         .bind(lease.to_string())
         .bind(now.saturating_add(lease_ms))
         .bind(now)
         .bind(i64::from(limit))
-        .fetch_all(&mut *tx)
+        .fetch_all(&mut tx)
         .await?;
         let claimed = rows.iter().map(delivery).collect::<Result<_, _>>()?;
         tx.commit().await?;
@@ -166,7 +163,7 @@ impl Store {
             DeliveryOutcome::GivenUp { error } => (None, Some(now), now, Some(error.as_str())),
         };
         let mut tx = self.begin().await?;
-        let written = sqlx::query(
+        let written = query(
             "update webhook_deliveries set delivered_at = $3, given_up_at = $4, next_at = $5,
              last_error = coalesce($6, last_error), lease = null where id = $1 and lease = $2",
         )
@@ -176,12 +173,12 @@ impl Store {
         .bind(given_up)
         .bind(next_at)
         .bind(error)
-        .execute(&mut *tx)
+        .execute(&mut tx)
         .await?;
-        if written.rows_affected() == 0 {
+        if written == 0 {
             return Err(StoreError::LostLease);
         }
-        Ok(tx.commit().await?)
+        tx.commit().await
     }
 }
 
@@ -193,12 +190,14 @@ pub(super) async fn ended(tx: &mut Tx, job: Uuid) -> Result<(), StoreError> {
         put(tx, url, Subject::Job(&job)).await?;
     }
     let Some(sweep) = job.sweep else { return Ok(()) };
-    let over = sqlx::query(
+    // Of two trials that end at the same time, one must see that the other has.
+    query("select 1 from sweeps where id = $1 /*pg for update*/").bind(sweep.to_string()).fetch_optional(&mut *tx).await?;
+    let over = query(
         "select 1 from sweeps where id = $1 and webhook_url is not null and not exists (
              select 1 from jobs where sweep_id = $1 and state in ('queued', 'running'))",
     )
     .bind(sweep.to_string())
-    .fetch_optional(&mut **tx)
+    .fetch_optional(&mut *tx)
     .await?;
     if over.is_some() {
         let sweep = sweeps::locked(tx, sweep).await?;
@@ -212,7 +211,7 @@ pub(super) async fn ended(tx: &mut Tx, job: Uuid) -> Result<(), StoreError> {
 async fn put(tx: &mut Tx, url: &str, subject: Subject<'_>) -> Result<(), StoreError> {
     let now = now();
     // Nothing ends twice; should it, the first end has been told.
-    sqlx::query(
+    query(
         "insert into webhook_deliveries (id, job_id, sweep_id, url, body, next_at, created_at)
          values ($1, $2, $3, $4, $5, $6, $7) on conflict (id) do nothing",
     )
@@ -223,7 +222,7 @@ async fn put(tx: &mut Tx, url: &str, subject: Subject<'_>) -> Result<(), StoreEr
     .bind(subject.message()?)
     .bind(now)
     .bind(now)
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
-    Ok(())
+    tx.notify(MESSAGES).await
 }

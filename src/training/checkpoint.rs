@@ -35,7 +35,9 @@ pub struct Place {
 }
 
 impl Place {
-    fn file(self) -> String {
+    /// The name of the file that holds the state after it.
+    #[must_use]
+    pub fn file(self) -> String {
         format!("{}-{}.safetensors", self.phase, self.epoch)
     }
 }

@@ -77,7 +77,7 @@ async fn attempt(
 ) -> Result<BackupSummary, BackupError> {
     let beside = tempfile::Builder::new().prefix(".backup-").tempdir_in(parent).map_err(at(parent))?;
     let copy = Settings { data_dir: beside.path().to_owned(), weights: None, ..settings.clone() };
-    let database = copy.database();
+    let database = copy.database_file();
     store.snapshot(&database).await?;
     let mut summary = BackupSummary::default();
     for path in files(settings, &database).await? {
@@ -96,7 +96,7 @@ async fn attempt(
 
 /// The files that a snapshot of the database knows of.
 async fn files(settings: &Settings, snapshot: &Path) -> Result<Vec<PathBuf>, BackupError> {
-    let store = Store::open(snapshot).await?;
+    let store = Store::open(&snapshot.into()).await?;
     let mut files = Vec::new();
     for dataset in store.all_datasets().await? {
         match dataset.state {

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::{UpkeepError, quarantine};
 use crate::config::Settings;
+use crate::storage::Storage;
 use crate::store::Store;
 use thing::{State, look, things};
 
@@ -104,13 +105,13 @@ impl CheckReport {
 /// Checks all that is kept, beside a running server or without one. `progress` is told the bytes done and the bytes there are.
 /// With `repair`, what is damaged and can be computed again is put aside, so that it is.
 ///
-/// Reads on the calling thread: not for a server.
+/// What is kept elsewhere is fetched for it. Reads on the calling thread: not for a server.
 ///
 /// # Errors
-/// The database's own; a folder that can't be read.
+/// The database's own; the storage's; a folder that can't be read.
 pub async fn check(
     settings: &Settings,
-    store: &Store,
+    (store, storage): (&Store, &Storage),
     repair: bool,
     progress: &mut dyn FnMut(Kind, u64, u64),
 ) -> Result<CheckReport, UpkeepError> {
@@ -120,7 +121,9 @@ pub async fn check(
     let (mut damaged, mut done) = (Vec::new(), 0);
     for thing in things {
         progress(thing.kind, done, total);
+        let fetched = thing.fetch(storage).await?;
         let state = look(&thing, store).await?;
+        drop(fetched);
         done += thing.bytes;
         let Some(tally) = checked.iter_mut().find(|tally| tally.kind == thing.kind) else { continue };
         let reason = match state {
@@ -170,8 +173,10 @@ mod tests {
         // As long as the rows say, and nothing of what they say.
         fs::write(settings.pack(dataset), [0; 40]).unwrap();
 
+        let here = Storage::open(None, &settings.data_dir, 0).unwrap();
         let mut told = Vec::new();
-        let report = check(&settings, &t.store, false, &mut |kind, done, total| told.push((kind, done, total))).await.unwrap();
+        let report =
+            check(&settings, (&t.store, &here), false, &mut |kind, done, total| told.push((kind, done, total))).await.unwrap();
         assert!(report.is_bad() && told.iter().all(|(_, done, total)| done <= total));
         let [pictures] = &found(&report, Kind::Dataset)[..] else { panic!("{report:?}") };
         assert!(pictures.reason.starts_with("4 of 4 pictures"), "{}", pictures.reason);
@@ -179,10 +184,12 @@ mod tests {
         assert_eq!((database.things, database.damaged), (1, 0));
         assert!(checkpoint.exists());
 
-        let repaired = check(&settings, &t.store, true, &mut |_, _, _| {}).await.unwrap();
+        let repaired = check(&settings, (&t.store, &here), true, &mut |_, _, _| {}).await.unwrap();
         let [state] = &found(&repaired, Kind::Checkpoint)[..] else { panic!("{repaired:?}") };
         assert!(state.quarantined.as_ref().unwrap().exists() && !checkpoint.exists());
         assert!(settings.pack(dataset).exists() && repaired.is_bad(), "nobody can make pictures again");
-        assert!(found(&check(&settings, &t.store, false, &mut |_, _, _| {}).await.unwrap(), Kind::Checkpoint).is_empty());
+        assert!(
+            found(&check(&settings, (&t.store, &here), false, &mut |_, _, _| {}).await.unwrap(), Kind::Checkpoint).is_empty()
+        );
     }
 }

@@ -18,6 +18,7 @@ pub use check::{CheckReport, Checked, Finding, Kind, check};
 pub use tidy::{missing, tidy};
 
 use crate::config::Settings;
+use crate::storage::StorageError;
 use crate::store::StoreError;
 
 /// Begins the names of folders whose things were deleted.
@@ -37,6 +38,9 @@ pub enum UpkeepError {
     /// The database refused.
     #[error("the database: {0}")]
     Store(#[from] StoreError),
+    /// The storage refused.
+    #[error("the storage: {0}")]
+    Storage(#[from] StorageError),
 }
 
 fn at(path: &Path) -> impl FnOnce(io::Error) -> UpkeepError + '_ {

@@ -1,7 +1,8 @@
 //! What a start finds: leavings of an interrupted run go, folders that nobody knows are put aside, and what is missing is told.
 
+use std::collections::HashSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use uuid::Uuid;
@@ -10,13 +11,14 @@ use super::{DELETED, UpkeepError, entries, name_of, put_aside};
 use crate::artifact::MANIFEST;
 use crate::config::Settings;
 use crate::names::Name;
+use crate::storage::{self, Storage};
 use crate::store::{DatasetState, Store, StoreError};
 
 /// Workers that are run elsewhere, and imports, may be writing just now: what changed within this time is left alone.
 const GRACE: Duration = Duration::from_secs(3600);
 
 /// Unfinished folders and files, by what their names begin with.
-const UNFINISHED: [&str; 3] = [".publishing-", ".importing-", ".tmp"];
+const UNFINISHED: [&str; 4] = [".publishing-", ".importing-", ".tmp", storage::UNFINISHED];
 
 /// Removes what interrupted runs left, and puts aside what the database doesn't know of.
 ///
@@ -25,33 +27,58 @@ const UNFINISHED: [&str; 3] = [".publishing-", ".importing-", ".tmp"];
 /// - Models: folders of versions that are neither entered nor reserved are put aside.
 /// - Everywhere: files and folders that were being written, once they are an hour old, go.
 ///
+/// Where files are kept elsewhere, the data folder has copies, and none of the first three is done: copies make room for others.
+///
 /// # Errors
 /// The database's own; a folder that can't be read.
-pub async fn tidy(settings: &Settings, store: &Store) -> Result<(), UpkeepError> {
-    datasets(settings, store).await?;
-    trials(settings, store).await?;
-    models(settings, store).await?;
+pub async fn tidy(settings: &Settings, store: &Store, storage: &Storage) -> Result<(), UpkeepError> {
+    if storage.is_remote() {
+        fetched(settings)?;
+    } else {
+        datasets(settings, store).await?;
+        trials(settings, store).await?;
+        models(settings, store).await?;
+    }
     clear_unfinished(&settings.data_dir)
 }
 
 /// Ready data sets and published versions whose files aren't there, in words for people.
 ///
 /// # Errors
-/// The database's own.
-pub async fn missing(settings: &Settings, store: &Store) -> Result<Vec<String>, UpkeepError> {
+/// The database's own; the storage's.
+pub async fn missing(settings: &Settings, store: &Store, storage: &Storage) -> Result<Vec<String>, UpkeepError> {
     let mut missing = Vec::new();
+    let mut kept = HashSet::new();
+    if storage.is_remote() {
+        for folder in [settings.datasets_dir(), settings.models_dir()] {
+            kept.extend(storage.list(&folder).await?.into_iter().map(|file| folder.join(file.name)));
+        }
+    }
+    let is_there = |path: PathBuf| if storage.is_remote() { kept.contains(&path) } else { path.is_file() };
     for dataset in store.all_datasets().await? {
-        if dataset.state == DatasetState::Ready && !settings.pack(dataset.id).is_file() {
+        if dataset.state == DatasetState::Ready && !is_there(settings.pack(dataset.id)) {
             missing.push(format!("the pictures of dataset {}", dataset.name));
         }
     }
     for (model, version) in store.all_versions().await? {
-        if !settings.model_dir(&model, version).join(MANIFEST).is_file() {
+        if !is_there(settings.model_dir(&model, version).join(MANIFEST)) {
             missing.push(format!("the artifact of {model} version {version}"));
         }
     }
-    missing.iter().for_each(|what| tracing::error!(what, "missing on the disk: restore it from a backup"));
+    missing.iter().for_each(|what| tracing::error!(what, "missing: restore it from a backup"));
     Ok(missing)
+}
+
+/// Removes what was being fetched.
+fn fetched(settings: &Settings) -> Result<(), UpkeepError> {
+    let mut folders = vec![settings.uploads_dir()];
+    for parent in [settings.datasets_dir(), settings.trials_dir(), settings.checkpoints_dir()] {
+        folders.extend(entries(&parent)?.iter().map(fs::DirEntry::path));
+    }
+    for model in entries(&settings.models_dir())? {
+        folders.extend(entries(&model.path())?.iter().map(fs::DirEntry::path));
+    }
+    folders.iter().filter(|folder| folder.is_dir()).try_for_each(|folder| clear_unfinished(folder))
 }
 
 async fn datasets(settings: &Settings, store: &Store) -> Result<(), UpkeepError> {
@@ -134,7 +161,6 @@ fn is_old(entry: &fs::DirEntry) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
     use std::time::SystemTime;
 
     use super::*;
@@ -142,6 +168,10 @@ mod tests {
 
     fn settings(t: &Temp) -> Settings {
         Settings { data_dir: t.dir.path().to_owned(), ..Settings::default() }
+    }
+
+    fn here(settings: &Settings) -> Storage {
+        Storage::open(None, &settings.data_dir, 0).unwrap()
     }
 
     fn folder(path: &Path) -> PathBuf {
@@ -174,13 +204,13 @@ mod tests {
         let of_no_sweep = folder(&settings.trial_dir(job));
         let of_no_job = folder(&settings.trial_dir(stranger));
 
-        tidy(&settings, &t.store).await.unwrap();
+        tidy(&settings, &t.store, &here(&settings)).await.unwrap();
         assert!(stays.iter().all(|path| path.exists()));
         assert!([deleted, unknown, of_no_sweep, of_no_job].iter().all(|path| !path.exists()));
         let [dataset, trial] = &aside(&settings)[..] else { panic!("{:?}", aside(&settings)) };
         assert!(dataset.starts_with(&format!("dataset-{stranger}-")) && trial.starts_with(&format!("trial-{stranger}-")));
         assert!(settings.quarantine_dir().join(dataset).join("a").exists(), "with all that was in it");
-        tidy(&settings, &t.store).await.unwrap();
+        tidy(&settings, &t.store, &here(&settings)).await.unwrap();
         assert_eq!(aside(&settings).len(), 2);
     }
 
@@ -200,7 +230,7 @@ mod tests {
         fs::write(&left, "x").unwrap();
         [&reserved, &unknown, &abandoned, &left].into_iter().for_each(|path| old(path));
 
-        tidy(&settings, &t.store).await.unwrap();
+        tidy(&settings, &t.store, &here(&settings)).await.unwrap();
         assert!([reserved, new, writing].iter().all(|path| path.exists()));
         assert!([unknown, abandoned, left].iter().all(|path| !path.exists()));
         assert!(matches!(&aside(&settings)[..], [one] if one.starts_with("model-flowers-2-")));
@@ -218,10 +248,10 @@ mod tests {
         let published = crate::store::Published { version, accuracy: 0.5, precision, classes: 2 };
         t.store.succeed(job.id, lease, &published).await.unwrap();
         let expected = ["the pictures of dataset d", "the artifact of flowers version 1"];
-        assert_eq!(missing(&settings, &t.store).await.unwrap(), expected);
+        assert_eq!(missing(&settings, &t.store, &here(&settings)).await.unwrap(), expected);
         folder(&settings.dataset_dir(dataset));
         fs::write(settings.pack(dataset), "x").unwrap();
         fs::write(folder(&settings.model_dir(&job.model, 1)).join(MANIFEST), "{}").unwrap();
-        assert!(missing(&settings, &t.store).await.unwrap().is_empty());
+        assert!(missing(&settings, &t.store, &here(&settings)).await.unwrap().is_empty());
     }
 }

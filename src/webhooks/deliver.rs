@@ -13,7 +13,7 @@ use super::{SecretError, SigningSecret, schedule};
 use crate::config::Settings;
 use crate::store::{self, Delivery, DeliveryOutcome, Store, StoreError};
 
-/// How often the outbox is looked at. Workers are other processes, so nobody could call.
+/// How often the outbox is looked at, if the database doesn't tell. Workers are other processes, so nobody else could.
 const POLL: Duration = Duration::from_secs(1);
 /// Messages that are under way at the same time: receivers that don't answer keep others waiting for seconds, not for minutes.
 const CONCURRENCY: usize = 4;
@@ -42,6 +42,7 @@ impl Deliverer {
     /// moment has passed. Other servers on the same data folder may do the same.
     pub async fn run(self, mut shutdown: watch::Receiver<bool>) {
         let mut under_way = JoinSet::new();
+        let mut news = self.store.news();
         loop {
             for delivery in self.due(CONCURRENCY.saturating_sub(under_way.len()), store::now()).await {
                 under_way.spawn(self.clone().deliver(delivery));
@@ -49,7 +50,7 @@ impl Deliverer {
             tokio::select! {
                 () = turned_true(&mut shutdown) => break,
                 Some(_) = under_way.join_next() => {}
-                () = tokio::time::sleep(POLL) => {}
+                () = news.of_messages(POLL) => {}
             }
         }
         while under_way.join_next().await.is_some() {}

@@ -52,6 +52,11 @@ impl Server {
 
     /// A server on a folder that somebody else keeps.
     pub fn start_in(path: &Path, flags: &[&str]) -> Self {
+        Self::start_among(path, flags, &[])
+    }
+
+    /// The same, with environment variables.
+    pub fn start_among(path: &Path, flags: &[&str], variables: &[(&str, String)]) -> Self {
         let log = File::options().create(true).append(true).open(path.join("server.log")).unwrap();
         let mut child = topgraft()
             .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
@@ -59,6 +64,7 @@ impl Server {
             .arg("--weights")
             .arg(weights())
             .args(flags)
+            .envs(variables.iter().map(|(name, value)| (*name, value)))
             .stdout(Stdio::piped())
             .stderr(log)
             .spawn()

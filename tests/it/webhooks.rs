@@ -126,7 +126,7 @@ fn an_end_is_told_by_the_server_that_starts_after_it() {
     // What a worker does when it ends a job and there is no server.
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
-        let store = Store::open(&dir.path().join("topgraft.db")).await.unwrap();
+        let store = Store::open(&dir.path().join("topgraft.db").into()).await.unwrap();
         store.request_cancel(id.parse().unwrap()).await.unwrap();
         store.close().await;
     });

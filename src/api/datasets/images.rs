@@ -1,6 +1,7 @@
 //! A data set's pictures: the list, and each as it was sent or as a thumbnail.
 
 use std::io;
+use std::path::Path as FsPath;
 
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
@@ -11,7 +12,9 @@ use utoipa::{IntoParams, ToSchema};
 use super::thumbnail::SizeQuery;
 use crate::api::extract::{Binary, Json, List, PageQuery, Path, Query};
 use crate::api::{ApiError, AppState, Problem};
+use crate::dataset::ImageRecord;
 use crate::dataset::pack::Pack;
+use crate::storage::Storage;
 use crate::store::Image;
 
 /// A picture of a data set.
@@ -139,7 +142,14 @@ pub(super) async fn show(
         return Ok((StatusCode::NOT_MODIFIED, always).into_response());
     }
     let pack = state.settings.pack(dataset.id);
-    let read = move || Pack::open(&pack)?.read(record.offset, record.bytes);
+    let kept = match state.storage.is_remote() {
+        true => Some(picture(&state.storage, &pack, &record).await?),
+        false => None,
+    };
+    let read = move || match kept {
+        Some(bytes) => Ok(bytes),
+        None => Pack::open(&pack)?.read(record.offset, record.bytes),
+    };
     let (media_type, bytes) = match side {
         Some(side) => ("image/jpeg", state.thumbnails.make(read, side, state.settings.picture_limits()).await?),
         None => {
@@ -148,6 +158,12 @@ pub(super) async fn show(
         }
     };
     Ok((always, [(header::CONTENT_TYPE, media_type)], bytes).into_response())
+}
+
+/// A picture out of a pack that may be elsewhere: no more of it is fetched than is shown.
+async fn picture(storage: &Storage, pack: &FsPath, record: &ImageRecord) -> Result<Vec<u8>, ApiError> {
+    let bytes = storage.read(pack, record.offset..record.offset.saturating_add(record.bytes)).await;
+    Ok(bytes.map_err(|error| ApiError::kept("dataset", error))?.into())
 }
 
 /// A picture that couldn't be read out of its pack.

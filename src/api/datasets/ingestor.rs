@@ -3,10 +3,14 @@
 //! The archive stays until the data set's row says how it went. So whatever happens in between, the next start finds the
 //! archive and reads it again; reading is the same each time. A full disk is waited for: the data set stays `ingesting`, and is
 //! read again when there is room.
+//!
+//! Of servers that share a database, one reads an archive: it claims that, and renews the claim while it is at it. What nobody has a
+//! claim on any more another takes up.
 
-use std::collections::HashMap;
+mod claims;
+
+use std::collections::{HashMap, HashSet};
 use std::io;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -23,8 +27,9 @@ use crate::dataset::ingest::{IngestProgress, ingest};
 use crate::dataset::{DatasetError, IngestFailure, Ingested};
 use crate::disk::{Trouble, trouble};
 use crate::jobs::has_room;
+use crate::storage::{Storage, StorageError};
 use crate::store::{Failure, OverQuota, Store, StoreError};
-use crate::upkeep;
+use claims::clear;
 
 /// How long a full disk is waited for before the next look; doubled for each that follows.
 const FIRST_PAUSE: Duration = Duration::from_millis(if cfg!(test) { 20 } else { 1000 });
@@ -51,6 +56,9 @@ pub struct Ingestor {
 struct Shared {
     settings: Arc<Settings>,
     store: Store,
+    storage: Storage,
+    /// Names this process in claims.
+    token: Uuid,
     /// One for each archive that may be read at the same time.
     permits: Semaphore,
     tasks: TaskTracker,
@@ -62,20 +70,25 @@ struct Shared {
     progress: Mutex<HashMap<Uuid, IngestProgress>>,
     /// What data sets wait for. A plain lock, for the same reason.
     waiting: Mutex<HashMap<Uuid, &'static str>>,
+    /// The readings that this server has claimed. Likewise.
+    claimed: Mutex<HashSet<Uuid>>,
 }
 
 impl Ingestor {
-    pub(in crate::api) fn new(settings: Arc<Settings>, store: Store) -> Self {
+    pub(in crate::api) fn new(settings: Arc<Settings>, store: Store, storage: Storage) -> Self {
         let permits = Semaphore::new(settings.ingestions as usize);
         let shared = Shared {
             settings,
             store,
+            storage,
+            token: Uuid::now_v7(),
             permits,
             tasks: TaskTracker::new(),
             stop: AtomicBool::new(false),
             stopping: CancellationToken::new(),
             progress: Mutex::default(),
             waiting: Mutex::default(),
+            claimed: Mutex::default(),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -83,7 +96,13 @@ impl Ingestor {
     /// Has a data set's archive read as soon as its turn comes.
     pub(in crate::api) fn enqueue(&self, id: Uuid) {
         let shared = self.shared.clone();
-        self.shared.tasks.spawn(async move { shared.run(id).await });
+        self.shared.tasks.spawn(async move {
+            if shared.claim(id, true).await {
+                shared.run(id).await;
+            } else {
+                shared.claimed().remove(&id);
+            }
+        });
     }
 
     /// How far the reading of a data set has come, while it goes on.
@@ -100,22 +119,17 @@ impl Ingestor {
 
     /// Takes up what an earlier run of the server left: 1. data sets that were being read are read again if their archive is
     /// there, else they failed; 2. files of uploads that came to nothing are removed, and archives that nobody knows put aside.
+    ///
+    /// Where other servers may be, it looks again and again for what they leave, and clears nothing up that may be theirs.
     pub(in crate::api) async fn recover(&self) -> Result<(), ServeError> {
-        let Shared { settings, store, .. } = &*self.shared;
-        let mut wanted = Vec::new();
-        for dataset in store.ingesting_datasets().await? {
-            if tokio::fs::try_exists(settings.archive(dataset.id)).await? {
-                tracing::info!(dataset = %dataset.id, "its archive is read again");
-                wanted.push(dataset.id);
-            } else {
-                let message = "the server stopped before the archive was read, and the archive is gone: upload it again";
-                let failure = Failure { code: "interrupted".to_owned(), message: message.to_owned() };
-                store.fail_dataset(dataset.id, &failure, &[]).await?;
-            }
-        }
+        let wanted = self.shared.left().await?;
+        let (settings, shared) = (Arc::clone(&self.shared.settings), self.shared.store.is_shared());
         let archives: Vec<_> = wanted.iter().map(|id| settings.archive(*id)).collect();
-        let settings = Arc::clone(settings);
-        tokio::task::spawn_blocking(move || clear(&settings, &archives)).await.map_err(io::Error::other)??;
+        tokio::task::spawn_blocking(move || clear(&settings, &archives, shared)).await.map_err(io::Error::other)??;
+        if shared {
+            let ingestor = self.clone();
+            self.shared.tasks.spawn(async move { ingestor.look().await });
+        }
         wanted.into_iter().for_each(|id| self.enqueue(id));
         Ok(())
     }
@@ -127,10 +141,18 @@ impl Ingestor {
         self.shared.permits.close();
         self.shared.tasks.close();
         self.shared.tasks.wait().await;
+        if let Err(error) = self.shared.store.release_readings(self.shared.token).await {
+            tracing::warn!(%error, "other servers take up what wasn't read a little later");
+        }
     }
 }
 
 impl Shared {
+    fn claimed(&self) -> MutexGuard<'_, HashSet<Uuid>> {
+        // Nothing that could panic runs under the lock.
+        self.claimed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn progress(&self) -> MutexGuard<'_, HashMap<Uuid, IngestProgress>> {
         // Nothing that could panic runs under the lock.
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
@@ -141,8 +163,17 @@ impl Shared {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads until the row says how it went, waiting as long as the machine is in trouble.
+    /// Reads until the row says how it went, waiting as long as the machine is in trouble; or until another server has the claim.
     async fn run(self: Arc<Self>, id: Uuid) {
+        tokio::select! {
+            () = Arc::clone(&self).read_on(id) => {}
+            () = self.keep_claim(id) => tracing::warn!(dataset = %id, "its archive is another server's to read now"),
+        }
+        self.claimed().remove(&id);
+    }
+
+    /// Reads until the row says how it went, waiting as long as the machine is in trouble.
+    async fn read_on(self: Arc<Self>, id: Uuid) {
         let mut pause = FIRST_PAUSE;
         loop {
             // Closed: the server stops, and the next start takes it up.
@@ -156,7 +187,7 @@ impl Shared {
                 Outcome::Over => {
                     self.waiting().remove(&id);
                     // Should this fail, the next start removes it.
-                    let _ = tokio::fs::remove_file(self.settings.archive(id)).await;
+                    let _ = self.storage.remove(&self.settings.archive(id)).await;
                     return;
                 }
             };
@@ -184,12 +215,24 @@ impl Shared {
 
     async fn attempt(self: &Arc<Self>, id: Uuid) -> Outcome {
         let reader = Arc::clone(self);
+        // Another server may have received it.
+        let fetched = match self.storage.fetch(&self.settings.archive(id)).await {
+            Err(error) if error.is_passing() => return out_of_reach(id, &error),
+            // Whatever else it is, reading meets it.
+            fetched => fetched.ok(),
+        };
         let read = tokio::task::spawn_blocking(move || reader.read(id)).await;
+        drop(fetched);
         let kept = match read {
-            Ok(Ok(ingested)) => match self.store.finish_dataset(id, &ingested).await {
-                Err(StoreError::OverQuota(over)) => self.give_up(id, &over, &ingested.rejected).await,
-                finished => finished,
-            },
+            Ok(Ok(ingested)) => {
+                if let Err(error) = self.storage.keep(&self.settings.pack(id)).await {
+                    return out_of_reach(id, &error);
+                }
+                match self.store.finish_dataset(id, &ingested).await {
+                    Err(StoreError::OverQuota(over)) => self.give_up(id, &over, &ingested.rejected).await,
+                    finished => finished,
+                }
+            }
             Ok(Err(IngestFailure { error: DatasetError::Stopped, .. })) => return Outcome::Left,
             Ok(Err(IngestFailure { error: DatasetError::Io { doing, source }, .. })) if trouble(&source).is_some() => {
                 tracing::error!(dataset = %id, doing, error = %source, "reading an archive failed for now");
@@ -232,7 +275,7 @@ impl Shared {
     /// What came out of the archive is more than its key may have.
     async fn give_up(&self, id: Uuid, over: &OverQuota, rejected: &[crate::dataset::Rejected]) -> Result<(), StoreError> {
         // Should this fail, the quota doesn't count it, and the folder goes with the data set.
-        if let Err(error) = tokio::fs::remove_dir_all(self.settings.dataset_dir(id)).await {
+        if let Err(error) = self.storage.remove_folder(&self.settings.dataset_dir(id)).await {
             tracing::warn!(dataset = %id, %error, "the pictures of a dataset that is over its key's quota are left over");
         }
         let failure = Failure { code: "quota_exceeded".to_owned(), message: over.to_string() };
@@ -253,6 +296,12 @@ impl Shared {
     }
 }
 
+/// The storage takes or gives nothing just now; should it refuse for good, somebody must see to that, and then reading goes on as well.
+fn out_of_reach(id: Uuid, error: &StorageError) -> Outcome {
+    tracing::error!(dataset = %id, %error, "the storage can't be used for now");
+    Outcome::Waits("the server can't use its storage right now: reading goes on when it can")
+}
+
 /// What a sender is told of trouble that isn't theirs.
 fn internal() -> Failure {
     let message = "something went wrong on the server while the archive was read: upload it again";
@@ -263,22 +312,4 @@ fn internal() -> Failure {
 fn vanished() -> Failure {
     let message = "the archive went from the server's disk before it was read: upload it again";
     Failure { code: "archive_missing".to_owned(), message: message.to_owned() }
-}
-
-/// Clears the folder of uploads, but for the archives that are wanted.
-fn clear(settings: &Settings, wanted: &[PathBuf]) -> io::Result<()> {
-    let entries = match std::fs::read_dir(settings.uploads_dir()) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        entries => entries?,
-    };
-    for entry in entries {
-        let path = entry?.path();
-        match path.extension().and_then(|extension| extension.to_str()) {
-            Some("part") => std::fs::remove_file(path)?,
-            // Whole, but of no row: its sender wasn't told that it had come, or the database is an older one.
-            Some("archive") if !wanted.contains(&path) => upkeep::put_aside(settings, &path, "upload"),
-            _ => {}
-        }
-    }
-    Ok(())
 }

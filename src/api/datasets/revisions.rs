@@ -114,12 +114,16 @@ async fn enter(
 ) -> Result<Dataset, ApiError> {
     let (folder, id) = (state.settings.dataset_dir(new.id), new.id);
     let (from, to) = (state.settings.pack(source), state.settings.pack(id));
-    let shared = tokio::task::spawn_blocking(move || share(&from, &to)).await.map_err(ApiError::internal)?;
+    let fetched = state.storage.fetch(&from).await.map_err(|error| ApiError::kept("dataset", error))?;
+    let dest = to.clone();
+    let shared = tokio::task::spawn_blocking(move || share(&from, &dest)).await.map_err(ApiError::internal)?;
     shared.map_err(|error| ApiError::disk(&error))?;
+    drop(fetched);
+    state.storage.keep(&to).await.map_err(|error| ApiError::kept("dataset", error))?;
     let entered = state.store.insert_revision(&new, &ingested, promise.as_ref().map(|promise| promise.keep(made))).await;
     if entered.is_err() {
         // Should this fail, the next start puts it aside.
-        let _ = tokio::fs::remove_dir_all(&folder).await;
+        let _ = state.storage.remove_folder(&folder).await;
     }
     Ok(entered?)
 }

@@ -200,6 +200,8 @@ async fn enter(
 ) -> Result<Dataset, ApiError> {
     let archive = state.settings.archive(id);
     received.keep(&archive).await?;
+    // Another server may read it, should this one die.
+    state.storage.keep(&archive).await.map_err(|error| ApiError::kept("archive", error))?;
     let new = NewDataset { id, name, bytes: received.bytes, archive_sha256: received.sha256.clone(), allowance };
     match state.store.insert_dataset(&new, promise.as_ref().map(|promise| promise.keep(accepted))).await {
         Ok(dataset) => {
@@ -208,7 +210,7 @@ async fn enter(
         }
         Err(error) => {
             // Should this fail, the next start removes it.
-            let _ = tokio::fs::remove_file(&archive).await;
+            let _ = state.storage.remove(&archive).await;
             Err(error.into())
         }
     }

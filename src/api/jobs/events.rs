@@ -16,9 +16,9 @@ use uuid::Uuid;
 use crate::api::extract::{Path, Query};
 use crate::api::{ApiError, AppState, Problem};
 use crate::store::EventKind;
-use crate::store::{Event, StateEvent, StoreError};
+use crate::store::{Event, News, StateEvent, StoreError};
 
-/// How often the database is asked for news. Workers are other processes: only the database hears of them all.
+/// How often the database is asked for news, if it doesn't tell. Workers are other processes: only the database hears of them all.
 const POLL: Duration = Duration::from_millis(250);
 
 /// Events that are fetched at once.
@@ -84,7 +84,8 @@ pub(super) async fn events(
             .and_then(|text| text.parse().ok())
             .ok_or_else(|| ApiError::field("last-event-id", "must be the number of an event"))?,
     };
-    let mut follower = Follower { state, id, after, waiting: VecDeque::new(), over: false };
+    let news = state.store.news();
+    let mut follower = Follower { state, news, id, after, waiting: VecDeque::new(), over: false };
     if follower.fetch().await? && follower.waiting.is_empty() {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
@@ -95,6 +96,7 @@ pub(super) async fn events(
 /// Who follows a job, and how far they have come.
 struct Follower {
     state: AppState,
+    news: News,
     id: Uuid,
     after: u64,
     waiting: VecDeque<Event>,
@@ -135,7 +137,7 @@ impl Follower {
                 }
             }
             tokio::select! {
-                () = tokio::time::sleep(POLL) => {}
+                () = self.news.of_job(self.id, POLL) => {}
                 () = self.state.stopping.cancelled() => return None,
             }
         }

@@ -19,6 +19,7 @@ use tracing::{Instrument, Span};
 use super::answer::{AnswerForm, Answerer, PicturePrediction};
 use super::pictures::media_type;
 use super::reference;
+use crate::api::artifacts::Artifact;
 use crate::api::extract::accepted;
 use crate::api::{ApiError, AppState};
 use crate::inference::{Call, Input, Session};
@@ -62,7 +63,7 @@ pub(super) async fn answer(
 ) -> Result<Response, ApiError> {
     let began = Instant::now();
     let call = form.call(request.headers(), &state.settings)?;
-    let model = reference(state, &version);
+    let (model, artifact) = reference(state, &version).await?;
     // A model that can't be used is said before the pictures have travelled, and once.
     state.predictor.manifest(&model).await?;
     let source = Source::receive(kind, request, &state.settings).await?;
@@ -73,6 +74,7 @@ pub(super) async fn answer(
         patience: call.deadline.saturating_duration_since(began),
         form,
         span: Span::current(),
+        _artifact: artifact,
     });
     let window = state.predictor.window();
     let total = source.total();
@@ -95,6 +97,8 @@ struct Asker {
     form: AnswerForm,
     /// The request's, so that the log says which one it was.
     span: Span,
+    /// Held: the model may have to make room for others in memory and come back.
+    _artifact: Artifact,
 }
 
 impl Asker {

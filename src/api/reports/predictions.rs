@@ -7,7 +7,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::{check_class, read};
 use crate::api::extract::{Json, List, PageQuery, Path, Query};
 use crate::api::models::model_name;
-use crate::api::{ApiError, AppState, Problem};
+use crate::api::{ApiError, AppState, Problem, artifacts};
 use crate::names::Name;
 use crate::report::{PredictionItem, ReportPredictions};
 use crate::store::{Page, Want};
@@ -70,8 +70,8 @@ pub(super) async fn list(
     let page = PageQuery { limit: query.limit, cursor: query.cursor.clone() };
     let (after, limit) = (page.cursor()?, page.limit()?);
     let version = state.store.resolve(&model_name(&name)?, &Want::Version(version)).await?;
-    let dir = state.settings.model_dir(&version.model, version.version);
-    let page = read(dir, move |report: ReportPredictions| query.page(report, after, limit)).await??;
+    let artifact = artifacts::of_version(&state, &version).await?;
+    let page = read(artifact.dir(), move |report: ReportPredictions| query.page(report, after, limit)).await??;
     Ok(Json(List::new(page, |(place, _)| place.to_string(), |(_, prediction)| prediction)))
 }
 

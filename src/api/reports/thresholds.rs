@@ -7,7 +7,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::{check_class, read};
 use crate::api::extract::{Json, Path, Query};
 use crate::api::models::model_name;
-use crate::api::{ApiError, AppState, Problem};
+use crate::api::{ApiError, AppState, Problem, artifacts};
 use crate::names::Name;
 use crate::report::{ReportPredictions, ThresholdPoint, thresholds};
 use crate::store::Want;
@@ -54,8 +54,8 @@ pub(super) async fn show(
     Query(query): Query<ThresholdQuery>,
 ) -> Result<Json<Thresholds>, ApiError> {
     let version = state.store.resolve(&model_name(&name)?, &Want::Version(version)).await?;
-    let dir = state.settings.model_dir(&version.model, version.version);
-    let points = read(dir, move |report: ReportPredictions| {
+    let artifact = artifacts::of_version(&state, &version).await?;
+    let points = read(artifact.dir(), move |report: ReportPredictions| {
         check_class(&report.classes, "label", query.label.as_ref())?;
         Ok::<_, ApiError>(thresholds(&report.predictions, query.label.as_deref()))
     });

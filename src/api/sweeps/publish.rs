@@ -11,8 +11,8 @@ use crate::api::extract::{Json, Path};
 use crate::api::idempotency::{IdempotencyHeader, Keyed, Promise, answered, created};
 use crate::api::models::VersionBody;
 use crate::api::storage::demand_room;
-use crate::api::{ApiError, AppState, Problem};
-use crate::artifact;
+use crate::api::{ApiError, AppState, Problem, artifacts};
+use crate::artifact::{self, MANIFEST};
 use crate::store::{Answer, Missing, ModelVersion, Published, Reserved, StoreError, Want};
 
 /// What to publish.
@@ -83,7 +83,15 @@ async fn enter(
     promise: Option<&Promise>,
 ) -> Result<ModelVersion, ApiError> {
     let Reserved { job, version, accuracy } = reserved;
-    let (source, dest) = (state.settings.trial_dir(job.id), state.settings.model_dir(&job.model, *version));
+    let dest = state.settings.model_dir(&job.model, *version);
+    let trial = match artifacts::of(&state.storage, state.settings.trial_dir(job.id)).await {
+        Ok(trial) => trial,
+        Err(error) => {
+            state.store.sweep(sweep).await?;
+            return Err(error);
+        }
+    };
+    let source = trial.dir();
     let copy = {
         let (dest, model, version) = (dest.clone(), job.model.clone(), version.unsigned_abs());
         move || artifact::republish(&source, &dest, model.as_str(), version)
@@ -96,11 +104,12 @@ async fn enter(
             return Err(error.into());
         }
     };
+    state.storage.keep_folder(&dest, MANIFEST).await.map_err(|error| ApiError::kept("model version", error))?;
     let classes = u32::try_from(manifest.classes.len()).map_err(ApiError::internal)?;
     let entry = Published { version: *version, accuracy: *accuracy, precision: manifest.precision, classes };
     let entered = state.store.publish_trial(job.id, &entry, promise.map(|promise| promise.keep(published))).await;
     if let Err(StoreError::NotFound(Missing::Sweep)) = entered
-        && let Err(error) = tokio::fs::remove_dir_all(&dest).await
+        && let Err(error) = state.storage.remove_folder(&dest).await
     {
         tracing::warn!(dir = %dest.display(), %error, "an artifact that nobody owns couldn't be removed");
     }

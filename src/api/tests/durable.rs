@@ -117,7 +117,7 @@ async fn missing_pictures_are_told_and_never_an_internal_error() {
     }
     assert_eq!(api.get("/v1/datasets/d/images/0").await.problem(), damaged);
     assert_eq!(api.post_json("/v1/jobs", json!({"dataset": "d", "model": "m"})).await.problem(), damaged);
-    let told = crate::upkeep::missing(&api.state.settings, &api.state.store).await.unwrap();
+    let told = crate::upkeep::missing(&api.state.settings, &api.state.store, &api.state.storage).await.unwrap();
     api.state.missing.set(told).unwrap();
     assert_eq!(api.get("/readyz").await.json()["storage"]["missing"], json!(["the pictures of dataset d"]));
     std::fs::write(&pack, whole).unwrap();

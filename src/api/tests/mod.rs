@@ -31,6 +31,7 @@ use crate::config::Settings;
 use crate::dataset::testing::{picture, zip};
 use crate::inference::Predictor;
 use crate::jobs::WorkerHealth;
+use crate::storage::Storage;
 use crate::store::Store;
 
 struct Api {
@@ -69,7 +70,8 @@ impl Api {
         let mut settings = Settings { data_dir: dir.path().to_owned(), min_free_bytes: 0, ..Settings::default() };
         change(&mut settings);
         let store = Store::open(&settings.database()).await.unwrap();
-        let state = AppState::new(Arc::new(settings), store, Predictor::disconnected(), WorkerHealth::new(1));
+        let storage = Storage::open(None, &settings.data_dir, 0).unwrap();
+        let state = AppState::new(Arc::new(settings), store, storage, Predictor::disconnected(), WorkerHealth::new(1));
         Self { state, dir }
     }
 

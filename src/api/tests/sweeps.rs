@@ -196,7 +196,7 @@ async fn folders_of_deleted_trials_go_at_the_start() {
     let kept: Uuid = api.trial(0.5).await.parse().unwrap();
     let stray = api.state.settings.trial_dir(Uuid::now_v7());
     std::fs::create_dir_all(&stray).unwrap();
-    crate::upkeep::tidy(&api.state.settings, &api.state.store).await.unwrap();
+    crate::upkeep::tidy(&api.state.settings, &api.state.store, &api.state.storage).await.unwrap();
     assert!(api.state.settings.trial_dir(kept).exists() && !stray.exists());
 }
 

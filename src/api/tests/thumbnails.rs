@@ -99,9 +99,9 @@ async fn what_has_no_thumbnail_says_why() {
 
     // A server that takes smaller pictures by now.
     let settings = Settings { max_picture_pixels: 640 * 320, ..api.state.settings.as_ref().clone() };
-    let AppState { store, predictor, workers, .. } = api.state.clone();
-    let smaller =
-        Api { state: AppState::new(Arc::new(settings), store, predictor, workers), dir: tempfile::tempdir().unwrap() };
+    let AppState { store, storage, predictor, workers, .. } = api.state.clone();
+    let state = AppState::new(Arc::new(settings), store, storage, predictor, workers);
+    let smaller = Api { state, dir: tempfile::tempdir().unwrap() };
     assert_eq!(smaller.get(&format!("{images}/1?side=64")).await.status, 200);
     assert_eq!(smaller.get(&format!("{images}/3?side=64")).await.problem(), (422, "unusable_picture".to_owned()));
 

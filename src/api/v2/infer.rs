@@ -81,7 +81,7 @@ async fn infer(state: &AppState, name: &str, want: Want, request: Request) -> Re
     // Before the body is read: whoever asks for a model that isn't there needn't send pictures.
     let version = state.store.resolve(&model_name(name)?, &want).await?;
     let call = call(request.headers(), &state.settings)?;
-    let model = reference(state, &version);
+    let (model, _artifact) = reference(state, &version).await?;
     let manifest = state.predictor.manifest(&model).await?;
     if !state.predictor.has_room() {
         passed_over(request).await;

@@ -157,7 +157,8 @@ async fn model_version_ready(
 async fn metadata(state: &AppState, name: &str, want: Want) -> Result<Json<ModelMetadata>, ApiError> {
     let name = model_name(name)?;
     let version = state.store.resolve(&name, &want).await?;
-    let manifest = state.predictor.manifest(&reference(state, &version)).await?;
+    let (model, _artifact) = reference(state, &version).await?;
+    let manifest = state.predictor.manifest(&model).await?;
     let versions = state.store.model(&name).await?.versions;
     let side = i64::from(manifest.preprocessing.input_size);
     let pictures = TensorMetadata { name: tensor::PICTURES, datatype: "BYTES", shape: vec![-1] };
@@ -173,7 +174,8 @@ async fn metadata(state: &AppState, name: &str, want: Want) -> Result<Json<Model
 
 async fn readiness_of(state: &AppState, name: String, want: Want) -> Result<Response, ApiError> {
     let version = state.store.resolve(&model_name(&name)?, &want).await?;
-    state.predictor.manifest(&reference(state, &version)).await?;
+    let (model, _artifact) = reference(state, &version).await?;
+    state.predictor.manifest(&model).await?;
     let ready = readiness(state).await.ready;
     Ok((status(ready), Json(ModelReady { name, ready })).into_response())
 }

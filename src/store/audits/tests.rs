@@ -1,6 +1,6 @@
 use super::*;
 use crate::store::Conflict;
-use crate::store::testing::{new_dataset, ready_dataset, temp};
+use crate::store::testing::{Temp, both, new_dataset, ready_dataset};
 
 fn claim(lease: Uuid, now: i64) -> Claim<'static> {
     Claim { worker: "w", lease, now, lease_ms: 1000, max_attempts: 2 }
@@ -10,9 +10,9 @@ fn found(kind: FindingKind, score: f64) -> Finding {
     Finding { kind, score, message: "look".to_owned(), images: Vec::new(), classes: Vec::new(), suggested: None }
 }
 
-#[tokio::test]
-async fn an_audit_is_asked_for_once_and_its_findings_come_by_kind() {
-    let temp = temp().await;
+both!(an_audit_is_asked_for_once_and_its_findings_come_by_kind);
+
+async fn an_audit_is_asked_for_once_and_its_findings_come_by_kind(temp: Temp) {
     let store = &temp.store;
     let dataset = ready_dataset(store, "d").await;
     assert!(matches!(store.audit_of(dataset).await, Err(StoreError::NotFound(Missing::Audit))));
@@ -47,9 +47,9 @@ async fn an_audit_is_asked_for_once_and_its_findings_come_by_kind() {
     assert!(store.findings(dataset, None, None, 9).await.unwrap().items.is_empty());
 }
 
-#[tokio::test]
-async fn a_lost_worker_writes_nothing_and_too_many_of_them_end_it() {
-    let temp = temp().await;
+both!(a_lost_worker_writes_nothing_and_too_many_of_them_end_it);
+
+async fn a_lost_worker_writes_nothing_and_too_many_of_them_end_it(temp: Temp) {
     let store = &temp.store;
     let dataset = ready_dataset(store, "d").await;
     store.request_audit(dataset).await.unwrap();
@@ -77,9 +77,9 @@ async fn a_lost_worker_writes_nothing_and_too_many_of_them_end_it() {
     assert_eq!(store.request_audit(dataset).await.unwrap().state, AuditState::Queued);
 }
 
-#[tokio::test]
-async fn only_what_is_ready_is_audited() {
-    let temp = temp().await;
+both!(only_what_is_ready_is_audited);
+
+async fn only_what_is_ready_is_audited(temp: Temp) {
     let ingesting = temp.store.insert_dataset(&new_dataset("d"), None).await.unwrap().id;
     let refused = temp.store.request_audit(ingesting).await;
     assert!(matches!(refused, Err(StoreError::Conflict(Conflict::DatasetIngesting))));

@@ -1,16 +1,12 @@
 //! What is in a data set: classes, pictures, rejections.
 
-use sqlx::QueryBuilder;
-use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
 use crate::dataset::{ImageRecord, Ingested, Rejected};
 use crate::store::rows::{Cells, signed};
+use crate::store::sql::{Row, insert_rows, query};
 use crate::store::{Missing, Page, Store, StoreError, Tx};
 use crate::vision::picture::PictureFormat;
-
-/// Rows of one insert: 500 pictures are 5,500 parameters, and SQLite takes 32,766 of them.
-const CHUNK: usize = 500;
 
 /// A picture of a data set.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +28,7 @@ pub struct Rejection {
     pub rejected: Rejected,
 }
 
-fn record(row: &SqliteRow) -> Result<ImageRecord, StoreError> {
+fn record(row: &Row) -> Result<ImageRecord, StoreError> {
     let row = Cells(row);
     Ok(ImageRecord {
         path: row.get("path")?,
@@ -51,12 +47,12 @@ fn format(name: &str) -> Result<PictureFormat, StoreError> {
     PictureFormat::from_name(name).ok_or_else(|| StoreError::damaged("format", name))
 }
 
-fn image(row: &SqliteRow) -> Result<Image, StoreError> {
+fn image(row: &Row) -> Result<Image, StoreError> {
     let cells = Cells(row);
     Ok(Image { number: cells.unsigned("image")?, class: cells.get("class_name")?, record: record(row)? })
 }
 
-fn rejection(row: &SqliteRow) -> Result<Rejection, StoreError> {
+fn rejection(row: &Row) -> Result<Rejection, StoreError> {
     let row = Cells(row);
     let rejected = Rejected { path: row.get("path")?, reason: row.get("reason")? };
     Ok(Rejection { number: row.unsigned("rejection")?, rejected })
@@ -87,7 +83,7 @@ impl Store {
                 (number, number)
             }
         };
-        let rows = sqlx::query(
+        let rows = query(
             "select i.*, c.name as class_name from dataset_images i
              join dataset_classes c on c.dataset_id = i.dataset_id and c.class = i.class
              where i.dataset_id = $1 and i.image >= $2 and i.class between $3 and $4 order by i.image limit $5",
@@ -103,7 +99,7 @@ impl Store {
     }
 
     async fn class(&self, dataset: Uuid, name: &str) -> Result<i64, StoreError> {
-        let row = sqlx::query("select class from dataset_classes where dataset_id = $1 and name = $2")
+        let row = query("select class from dataset_classes where dataset_id = $1 and name = $2")
             .bind(dataset.to_string())
             .bind(name)
             .fetch_optional(&self.read)
@@ -117,7 +113,7 @@ impl Store {
     /// # Errors
     /// [`Missing::Image`].
     pub async fn image(&self, dataset: Uuid, number: u64) -> Result<Image, StoreError> {
-        let row = sqlx::query(
+        let row = query(
             "select i.*, c.name as class_name from dataset_images i
              join dataset_classes c on c.dataset_id = i.dataset_id and c.class = i.class
              where i.dataset_id = $1 and i.image = $2",
@@ -135,7 +131,7 @@ impl Store {
     /// # Errors
     /// The database's own.
     pub async fn all_images(&self, dataset: Uuid) -> Result<Vec<ImageRecord>, StoreError> {
-        let rows = sqlx::query("select * from dataset_images where dataset_id = $1 order by image")
+        let rows = query("select * from dataset_images where dataset_id = $1 order by image")
             .bind(dataset.to_string())
             .fetch_all(&self.read)
             .await?;
@@ -147,14 +143,13 @@ impl Store {
     /// # Errors
     /// The database's own.
     pub async fn rejections(&self, dataset: Uuid, after: Option<u64>, limit: u32) -> Result<Page<Rejection>, StoreError> {
-        let rows = sqlx::query(
-            "select * from dataset_rejections where dataset_id = $1 and rejection >= $2 order by rejection limit $3",
-        )
-        .bind(dataset.to_string())
-        .bind(from(after))
-        .bind(i64::from(limit) + 1)
-        .fetch_all(&self.read)
-        .await?;
+        let rows =
+            query("select * from dataset_rejections where dataset_id = $1 and rejection >= $2 order by rejection limit $3")
+                .bind(dataset.to_string())
+                .bind(from(after))
+                .bind(i64::from(limit) + 1)
+                .fetch_all(&self.read)
+                .await?;
         Ok(Page::of(rows.iter().map(rejection).collect::<Result<_, _>>()?, limit))
     }
 }
@@ -166,12 +161,12 @@ pub(super) async fn insert_classes(tx: &mut Tx, dataset: Uuid, ingested: &Ingest
         *count.ok_or_else(|| StoreError::damaged("class", format!("{} has class {}", image.path, image.class)))? += 1;
     }
     for (number, (name, count)) in ingested.classes.iter().zip(counts).enumerate() {
-        sqlx::query("insert into dataset_classes (dataset_id, class, name, images) values ($1, $2, $3, $4)")
+        query("insert into dataset_classes (dataset_id, class, name, images) values ($1, $2, $3, $4)")
             .bind(dataset.to_string())
             .bind(signed(number as u64))
             .bind(name)
             .bind(count)
-            .execute(&mut **tx)
+            .execute(&mut *tx)
             .await?;
     }
     Ok(())
@@ -179,37 +174,32 @@ pub(super) async fn insert_classes(tx: &mut Tx, dataset: Uuid, ingested: &Ingest
 
 pub(super) async fn insert_images(tx: &mut Tx, dataset: Uuid, images: &[ImageRecord]) -> Result<(), StoreError> {
     let dataset = dataset.to_string();
-    let numbered: Vec<(u64, &ImageRecord)> = (0..).zip(images).collect();
-    for chunk in numbered.chunks(CHUNK) {
-        QueryBuilder::new(
-            "insert into dataset_images (dataset_id, image, path, class, sha256, format, width, height, pack_offset, bytes,
-             duplicate_group) ",
-        )
-        .push_values(chunk, |mut row, (number, image)| {
-            row.push_bind(&dataset).push_bind(signed(*number)).push_bind(&image.path);
-            row.push_bind(i64::from(image.class)).push_bind(&image.sha256).push_bind(image.format.as_str());
-            row.push_bind(i64::from(image.width)).push_bind(i64::from(image.height));
-            row.push_bind(signed(image.offset)).push_bind(signed(image.bytes));
-            row.push_bind(image.duplicate_group.map(i64::from));
-        })
-        .build()
-        .execute(&mut **tx)
-        .await?;
-    }
-    Ok(())
+    let row = |(number, image): (u64, &ImageRecord)| {
+        [
+            (&dataset).into(),
+            signed(number).into(),
+            (&image.path).into(),
+            i64::from(image.class).into(),
+            (&image.sha256).into(),
+            image.format.as_str().into(),
+            i64::from(image.width).into(),
+            i64::from(image.height).into(),
+            signed(image.offset).into(),
+            signed(image.bytes).into(),
+            image.duplicate_group.map(i64::from).into(),
+        ]
+    };
+    let rows: Vec<_> = (0..).zip(images).map(row).collect();
+    let into = "insert into dataset_images (dataset_id, image, path, class, sha256, format, width, height, pack_offset, bytes,
+                duplicate_group)";
+    insert_rows(tx, into, &rows).await
 }
 
 pub(super) async fn insert_rejections(tx: &mut Tx, dataset: Uuid, rejected: &[Rejected]) -> Result<(), StoreError> {
     let dataset = dataset.to_string();
-    let numbered: Vec<(u64, &Rejected)> = (0..).zip(rejected).collect();
-    for chunk in numbered.chunks(CHUNK) {
-        QueryBuilder::new("insert into dataset_rejections (dataset_id, rejection, path, reason) ")
-            .push_values(chunk, |mut row, (number, rejected)| {
-                row.push_bind(&dataset).push_bind(signed(*number)).push_bind(&rejected.path).push_bind(&rejected.reason);
-            })
-            .build()
-            .execute(&mut **tx)
-            .await?;
-    }
-    Ok(())
+    let row = |(number, rejected): (u64, &Rejected)| {
+        [(&dataset).into(), signed(number).into(), (&rejected.path).into(), (&rejected.reason).into()]
+    };
+    let rows: Vec<_> = (0..).zip(rejected).map(row).collect();
+    insert_rows(tx, "insert into dataset_rejections (dataset_id, rejection, path, reason)", &rows).await
 }

@@ -5,6 +5,7 @@ use uuid::Uuid;
 use super::{CLASSES, Dataset, NewDataset, class, content, dataset};
 use crate::dataset::{Ingested, Rejected};
 use crate::store::rows::signed;
+use crate::store::sql::query;
 use crate::store::{Failure, Keep, Missing, Store, StoreError, Tx, idempotency, keys, now};
 
 impl Store {
@@ -34,9 +35,9 @@ impl Store {
         let mut tx = self.begin().await?;
         insert(&mut tx, new).await?;
         finish(&mut tx, new.id, ingested).await?;
-        let row = sqlx::query("select * from datasets where id = $1").bind(new.id.to_string()).fetch_one(&mut *tx).await?;
+        let row = query("select * from datasets where id = $1").bind(new.id.to_string()).fetch_one(&mut tx).await?;
         let mut dataset = dataset(&row)?;
-        let classes = sqlx::query(CLASSES).bind(new.id.to_string()).fetch_all(&mut *tx).await?;
+        let classes = query(CLASSES).bind(new.id.to_string()).fetch_all(&mut tx).await?;
         dataset.classes = classes.iter().map(class).collect::<Result<_, _>>()?;
         idempotency::remember(&mut tx, keep, &dataset).await?;
         tx.commit().await?;
@@ -50,7 +51,7 @@ impl Store {
     pub async fn finish_dataset(&self, id: Uuid, ingested: &Ingested) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
         finish(&mut tx, id, ingested).await?;
-        Ok(tx.commit().await?)
+        tx.commit().await
     }
 
     /// Ingestion came to nothing.
@@ -59,7 +60,7 @@ impl Store {
     /// [`Missing::Dataset`] if it isn't being ingested.
     pub async fn fail_dataset(&self, id: Uuid, failure: &Failure, rejected: &[Rejected]) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
-        let updated = sqlx::query(
+        let updated = query(
             "update datasets set state = 'failed', error_code = $2, error_message = $3, rejected = $4, finished_at = $5
              where id = $1 and state = 'ingesting'",
         )
@@ -68,11 +69,11 @@ impl Store {
         .bind(&failure.message)
         .bind(signed(rejected.len() as u64))
         .bind(now())
-        .execute(&mut *tx)
+        .execute(&mut tx)
         .await?;
-        one(updated.rows_affected())?;
+        one(updated)?;
         content::insert_rejections(&mut tx, id, rejected).await?;
-        Ok(tx.commit().await?)
+        tx.commit().await
     }
 }
 
@@ -81,7 +82,7 @@ async fn insert(tx: &mut Tx, new: &NewDataset) -> Result<Dataset, StoreError> {
     if let Some(allowance) = &new.allowance {
         keys::refuse_bytes(tx, allowance, new.bytes).await?;
     }
-    let row = sqlx::query(
+    let row = query(
         "insert into datasets (id, name, state, bytes, archive_sha256, created_at, key_id)
          values ($1, $2, 'ingesting', $3, $4, $5, $6) returning *",
     )
@@ -91,7 +92,7 @@ async fn insert(tx: &mut Tx, new: &NewDataset) -> Result<Dataset, StoreError> {
     .bind(&new.archive_sha256)
     .bind(now())
     .bind(new.allowance.map(|allowance| allowance.key.to_string()))
-    .fetch_one(&mut **tx)
+    .fetch_one(&mut *tx)
     .await?;
     dataset(&row)
 }
@@ -100,7 +101,7 @@ async fn insert(tx: &mut Tx, new: &NewDataset) -> Result<Dataset, StoreError> {
 async fn finish(tx: &mut Tx, id: Uuid, ingested: &Ingested) -> Result<(), StoreError> {
     let stored = ingested.images.iter().map(|image| image.bytes).sum();
     keys::refuse_pictures(tx, id, stored).await?;
-    let updated = sqlx::query(
+    let updated = query(
         "update datasets set state = 'ready', images = $2, rejected = $3, content_sha256 = $4, finished_at = $5,
          stored_bytes = $6 where id = $1 and state = 'ingesting'",
     )
@@ -110,9 +111,9 @@ async fn finish(tx: &mut Tx, id: Uuid, ingested: &Ingested) -> Result<(), StoreE
     .bind(&ingested.content_sha256)
     .bind(now())
     .bind(signed(stored))
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
-    one(updated.rows_affected())?;
+    one(updated)?;
     content::insert_classes(tx, id, ingested).await?;
     content::insert_images(tx, id, &ingested.images).await?;
     content::insert_rejections(tx, id, &ingested.rejected).await

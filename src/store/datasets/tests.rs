@@ -1,12 +1,12 @@
 use uuid::Uuid;
 
 use crate::dataset::Rejected;
-use crate::store::testing::{claimed, ingested, new_dataset, queued_job, ready_dataset, temp};
+use crate::store::testing::{Temp, both, claimed, ingested, new_dataset, queued_job, ready_dataset};
 use crate::store::{Conflict, DatasetState, Failure, Missing, Store, StoreError};
 
-#[tokio::test]
-async fn content_appears_when_ingestion_is_over() {
-    let t = temp().await;
+both!(content_appears_when_ingestion_is_over);
+
+async fn content_appears_when_ingestion_is_over(t: Temp) {
     let new = new_dataset("d");
     let dataset = t.store.insert_dataset(&new, None).await.unwrap();
     assert_eq!((dataset.state, dataset.images, dataset.bytes), (DatasetState::Ingesting, 0, 7));
@@ -26,9 +26,9 @@ async fn content_appears_when_ingestion_is_over() {
     assert!(matches!(again, StoreError::NotFound(Missing::Dataset)), "a ready data set never changes");
 }
 
-#[tokio::test]
-async fn a_revision_is_ready_at_once_or_not_there_at_all() {
-    let t = temp().await;
+both!(a_revision_is_ready_at_once_or_not_there_at_all);
+
+async fn a_revision_is_ready_at_once_or_not_there_at_all(t: Temp) {
     ready_dataset(&t.store, "d").await;
     let new = new_dataset("clean");
     let made = t.store.insert_revision(&new, &ingested(6), None).await.unwrap();
@@ -39,9 +39,9 @@ async fn a_revision_is_ready_at_once_or_not_there_at_all() {
     assert_eq!(t.store.datasets(None, 9).await.unwrap().items.len(), 2);
 }
 
-#[tokio::test]
-async fn pictures_come_in_pages_and_by_class() {
-    let t = temp().await;
+both!(pictures_come_in_pages_and_by_class);
+
+async fn pictures_come_in_pages_and_by_class(t: Temp) {
     let id = ready_dataset(&t.store, "d").await;
     let page = t.store.images(id, None, None, 3).await.unwrap();
     assert_eq!((page.items.len(), page.more), (3, true));
@@ -55,9 +55,9 @@ async fn pictures_come_in_pages_and_by_class() {
     assert!(matches!(t.store.image(id, 4).await.unwrap_err(), StoreError::NotFound(Missing::Image)));
 }
 
-#[tokio::test]
-async fn a_failure_keeps_its_reasons() {
-    let t = temp().await;
+both!(a_failure_keeps_its_reasons);
+
+async fn a_failure_keeps_its_reasons(t: Temp) {
     let id = t.store.insert_dataset(&new_dataset("d"), None).await.unwrap().id;
     let failure = Failure { code: "no_pictures".to_owned(), message: "there is no usable picture".to_owned() };
     let rejected = Rejected { path: "a".to_owned(), reason: "b".to_owned() };
@@ -66,9 +66,9 @@ async fn a_failure_keeps_its_reasons() {
     assert_eq!((dataset.state, dataset.error, dataset.rejected), (DatasetState::Failed, Some(failure), 1));
 }
 
-#[tokio::test]
-async fn a_taken_name_is_a_conflict() {
-    let t = temp().await;
+both!(a_taken_name_is_a_conflict);
+
+async fn a_taken_name_is_a_conflict(t: Temp) {
     ready_dataset(&t.store, "d").await;
     let error = t.store.insert_dataset(&new_dataset("d"), None).await.unwrap_err();
     assert!(matches!(error, StoreError::Conflict(Conflict::DatasetNameTaken)), "{error}");
@@ -80,17 +80,17 @@ async fn a_taken_name_is_a_conflict() {
     assert!(matches!(t.store.insert_dataset(&same, None).await.unwrap_err(), StoreError::Database(_)));
 }
 
-#[tokio::test]
-async fn a_name_that_looks_like_an_id_does_not_hide_the_id() {
-    let t = temp().await;
+both!(a_name_that_looks_like_an_id_does_not_hide_the_id);
+
+async fn a_name_that_looks_like_an_id_does_not_hide_the_id(t: Temp) {
     let id = ready_dataset(&t.store, "d").await;
     ready_dataset(&t.store, &id.to_string()).await;
     assert_eq!(t.store.dataset(&id.to_string()).await.unwrap().name.as_str(), "d");
 }
 
-#[tokio::test]
-async fn lists_begin_with_the_newest() {
-    let t = temp().await;
+both!(lists_begin_with_the_newest);
+
+async fn lists_begin_with_the_newest(t: Temp) {
     for name in ["a", "b", "c"] {
         ready_dataset(&t.store, name).await;
     }
@@ -109,9 +109,9 @@ async fn deletion(store: &Store, id: Uuid) -> Option<Conflict> {
     }
 }
 
-#[tokio::test]
-async fn deletion_waits_for_jobs_and_takes_all_content() {
-    let t = temp().await;
+both!(deletion_waits_for_jobs_and_takes_all_content);
+
+async fn deletion_waits_for_jobs_and_takes_all_content(t: Temp) {
     let reading = t.store.insert_dataset(&new_dataset("r"), None).await.unwrap().id;
     assert_eq!(deletion(&t.store, reading).await, Some(Conflict::DatasetIngesting));
     let id = ready_dataset(&t.store, "d").await;

@@ -1,4 +1,9 @@
-//! The machine's trouble, by SQLite's codes.
+//! The machine's trouble, by SQLite's codes and PostgreSQL's.
+
+use std::io::{self, ErrorKind};
+
+use sqlx::error::DatabaseError;
+use sqlx::postgres::PgDatabaseError;
 
 use super::StoreError;
 
@@ -7,17 +12,40 @@ pub(super) fn sorted(error: sqlx::Error) -> StoreError {
     match error {
         // The one connection that writes is waited for, as other processes are.
         sqlx::Error::PoolTimedOut => StoreError::Busy,
+        sqlx::Error::Io(error) if is_network(&error) => StoreError::Unavailable(error.into()),
         sqlx::Error::Io(error) => StoreError::io(error),
-        other => {
-            let code = other.as_database_error().and_then(|error| error.code()?.parse().ok());
-            match code.and_then(kind) {
-                Some(Kind::Full) => StoreError::Full,
-                Some(Kind::Busy) => StoreError::Busy,
-                Some(Kind::Unavailable) => StoreError::Unavailable(other.into()),
-                None => StoreError::database(other),
-            }
-        }
+        // A connection that broke off between two messages.
+        sqlx::Error::Protocol(_) | sqlx::Error::Tls(_) => StoreError::Unavailable(error.into()),
+        other => match other.as_database_error().and_then(kind) {
+            Some(Kind::Full) => StoreError::Full,
+            Some(Kind::Busy) => StoreError::Busy,
+            Some(Kind::Unavailable) => StoreError::Unavailable(other.into()),
+            None => StoreError::database(other),
+        },
     }
+}
+
+/// Whether a server couldn't be reached, or no longer.
+fn is_network(error: &io::Error) -> bool {
+    use ErrorKind::*;
+    matches!(
+        error.kind(),
+        ConnectionRefused
+            | ConnectionReset
+            | ConnectionAborted
+            | NotConnected
+            | BrokenPipe
+            | TimedOut
+            | UnexpectedEof
+            | HostUnreachable
+            | NetworkUnreachable
+            | NetworkDown
+    )
+}
+
+fn kind(error: &dyn DatabaseError) -> Option<Kind> {
+    let code = error.code()?;
+    if error.try_downcast_ref::<PgDatabaseError>().is_some() { postgres(&code) } else { sqlite(code.parse().ok()?) }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,8 +58,23 @@ enum Kind {
 /// The file that readers and writers share couldn't be made longer; nothing but a full disk does that.
 const IOERR_SHMSIZE: i32 = 10 | 19 << 8;
 
+/// What PostgreSQL's SQLSTATE says of the machine.
+fn postgres(code: &str) -> Option<Kind> {
+    match code {
+        // disk_full
+        "53100" => Some(Kind::Full),
+        // too_many_connections, lock_not_available, serialization_failure, deadlock_detected
+        "53300" | "55P03" | "40001" | "40P01" => Some(Kind::Busy),
+        // read_only_sql_transaction: a server that isn't the first one any more
+        "25006" => Some(Kind::Unavailable),
+        // connection_exception, operator_intervention (it is shutting down or starting up), insufficient_resources, system_error
+        _ if ["08", "57P", "53", "58"].iter().any(|class| code.starts_with(class)) => Some(Kind::Unavailable),
+        _ => None,
+    }
+}
+
 /// What SQLite's extended result code says of the machine.
-const fn kind(code: i32) -> Option<Kind> {
+const fn sqlite(code: i32) -> Option<Kind> {
     match (code, code & 0xff) {
         // FULL
         (IOERR_SHMSIZE, _) | (_, 13) => Some(Kind::Full),
@@ -66,7 +109,26 @@ mod tests {
             (2067, None),
         ];
         for (code, kind) in expected {
-            assert_eq!(super::kind(code), kind, "{code}");
+            assert_eq!(sqlite(code), kind, "{code}");
+        }
+    }
+
+    #[test]
+    fn postgres_codes_are_told_apart() {
+        let expected = [
+            ("53100", Some(Kind::Full)),
+            ("40P01", Some(Kind::Busy)),
+            ("53300", Some(Kind::Busy)),
+            ("57P03", Some(Kind::Unavailable)),
+            ("08006", Some(Kind::Unavailable)),
+            ("25006", Some(Kind::Unavailable)),
+            // unique_violation, query_canceled, undefined_table
+            ("23505", None),
+            ("57014", None),
+            ("42P01", None),
+        ];
+        for (code, kind) in expected {
+            assert_eq!(postgres(code), kind, "{code}");
         }
     }
 }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{Claim, Published};
 use crate::report::{Epoch, PhaseName};
-use crate::store::testing::{new_job, ready_dataset, temp};
+use crate::store::testing::{Temp, new_job, ready_dataset, temp, temp_postgres};
 use crate::store::{Failure, JobState, NewJob, Store, StoreError};
 use crate::vision::precision::Precision;
 
@@ -226,24 +226,43 @@ fn epoch(epoch: u32) -> Epoch {
     Epoch { phase, epoch, train_loss, train_accuracy, val_loss, val_accuracy, learning_rate: 1e-3, seconds: 1.0 }
 }
 
+fn histories() -> impl Strategy<Value = Vec<Step>> {
+    proptest::collection::vec(step(), 1..60)
+}
+
+fn run(history: impl Future<Output = ()>) {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(history);
+}
+
+async fn agrees(t: Temp, steps: Vec<Step>) {
+    let dataset = ready_dataset(&t.store, "d").await;
+    let mut jobs = Vec::new();
+    for _ in 0..JOBS {
+        let webhook = Some("https://example.com/".to_owned());
+        let id = t.store.insert_job(&NewJob { webhook, ..new_job(dataset) }, None).await.unwrap().id;
+        let (state, lease, epochs, cancel, losses) = (JobState::Queued, None, 0, false, 0);
+        jobs.push(Model { id, state, lease, epochs, cancel, losses, postponed: None, pauses: 0 });
+    }
+    let mut world = World { store: t.store.clone(), jobs, given: Vec::new(), now: 1000 };
+    for step in steps {
+        world.take(step).await;
+        world.check().await;
+    }
+    t.store.close().await;
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
     #[test]
-    fn a_job_is_at_most_ones_and_an_epoch_is_recorded_once(steps in proptest::collection::vec(step(), 1..60)) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let t = temp().await;
-            let dataset = ready_dataset(&t.store, "d").await;
-            let mut jobs = Vec::new();
-            for _ in 0..JOBS {
-                let webhook = Some("https://example.com/".to_owned());
-                let id = t.store.insert_job(&NewJob { webhook, ..new_job(dataset) }, None).await.unwrap().id;
-                jobs.push(Model { id, state: JobState::Queued, lease: None, epochs: 0, cancel: false, losses: 0, postponed: None, pauses: 0 });
-            }
-            let mut world = World { store: t.store.clone(), jobs, given: Vec::new(), now: 1000 };
-            for step in steps {
-                world.take(step).await;
-                world.check().await;
+    fn a_job_is_at_most_ones_and_an_epoch_is_recorded_once(steps in histories()) {
+        run(async { agrees(temp().await, steps).await });
+    }
+
+    #[test]
+    fn so_it_is_on_postgres(steps in histories()) {
+        run(async {
+            if let Some(t) = temp_postgres().await {
+                agrees(t, steps).await;
             }
         });
     }

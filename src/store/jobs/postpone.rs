@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::run::holds;
 use super::{StateEvent, locked, settle};
 use crate::store::rows::Cells;
+use crate::store::sql::query;
 use crate::store::{JobState, Store, StoreError};
 
 /// How long a job waits the first time, in milliseconds; doubled each further time.
@@ -41,16 +42,16 @@ impl Store {
         let event =
             StateEvent { reason: Some(reason.to_owned()), ..StateEvent::new(JobState::Queued, attempts.saturating_sub(1)) };
         settle(&mut tx, id, &event).await?;
-        let row = sqlx::query("update jobs set waiting = $2, postponed = postponed + 1 where id = $1 returning postponed")
+        let row = query("update jobs set waiting = $2, postponed = postponed + 1 where id = $1 returning postponed")
             .bind(id.to_string())
             .bind(reason)
-            .fetch_one(&mut *tx)
+            .fetch_one(&mut tx)
             .await?;
         let pause = pause_ms(Cells(&row).unsigned("postponed")?);
-        sqlx::query("update jobs set not_before = $2 where id = $1")
+        query("update jobs set not_before = $2 where id = $1")
             .bind(id.to_string())
             .bind(now.saturating_add(pause))
-            .execute(&mut *tx)
+            .execute(&mut tx)
             .await?;
         tx.commit().await?;
         Ok(JobState::Queued)
@@ -66,16 +67,16 @@ fn pause_ms(times: u32) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::testing::{claimed, queued_job, ready_dataset, temp};
+    use crate::store::testing::{Temp, both, claimed, queued_job, ready_dataset};
 
     #[test]
     fn pauses_double_up_to_the_longest() {
         assert_eq!([1, 2, 3, 6, 7, 8, 1000].map(pause_ms), [5_000, 10_000, 20_000, 160_000, 300_000, 300_000, 300_000]);
     }
 
-    #[tokio::test]
-    async fn a_postponed_job_waits_and_its_attempt_is_not_counted() {
-        let t = temp().await;
+    both!(a_postponed_job_waits_and_its_attempt_is_not_counted);
+
+    async fn a_postponed_job_waits_and_its_attempt_is_not_counted(t: Temp) {
         let dataset = ready_dataset(&t.store, "d").await;
         let id = queued_job(&t.store, dataset).await;
         let mut now = 1_000;
@@ -100,9 +101,9 @@ mod tests {
         assert!(reasons.last().unwrap().data.contains("the disk is full"));
     }
 
-    #[tokio::test]
-    async fn one_that_is_to_be_cancelled_does_not_wait() {
-        let t = temp().await;
+    both!(one_that_is_to_be_cancelled_does_not_wait);
+
+    async fn one_that_is_to_be_cancelled_does_not_wait(t: Temp) {
         let dataset = ready_dataset(&t.store, "d").await;
         let id = queued_job(&t.store, dataset).await;
         let (_, lease) = claimed(&t.store, "w", 0).await.unwrap();

@@ -1,11 +1,11 @@
 //! How workers come by a job, keep it and lose it.
 
-use sqlx::Row;
 use uuid::Uuid;
 
 use super::{Failure, Job, StateEvent, job, settle};
 use crate::report::Progress;
 use crate::store::rows::Cells;
+use crate::store::sql::{Row, query};
 use crate::store::{EventKind, JobState};
 use crate::store::{Store, StoreError, Tx, events};
 
@@ -65,8 +65,19 @@ impl Store {
     /// # Errors
     /// The database's own.
     pub async fn claim(&self, claim: &Claim<'_>) -> Result<Option<Job>, StoreError> {
+        loop {
+            match self.try_claim(claim).await? {
+                Tried::Claimed(job) => return Ok(Some(*job)),
+                Tried::Nothing => return Ok(None),
+                // It went to somebody else, so claims get on.
+                Tried::Forestalled => {}
+            }
+        }
+    }
+
+    async fn try_claim(&self, claim: &Claim<'_>) -> Result<Tried, StoreError> {
         // Idle workers ask all the time, and a look needs no lock.
-        let waiting = sqlx::query(concat!(
+        let waiting = query(concat!(
             "select 1 from jobs waiting where (state = 'running' and lease_expires_at < $1) or (",
             may_begin!("$1"),
             ") limit 1"
@@ -75,32 +86,43 @@ impl Store {
         .fetch_optional(&self.read)
         .await?;
         if waiting.is_none() {
-            return Ok(None);
+            return Ok(Tried::Nothing);
         }
         let mut tx = self.begin().await?;
         expire(&mut tx, claim.now, claim.max_attempts).await?;
-        // Writers are one at a time, so what is counted stays true. On PostgreSQL the inner query would end in
-        // `for update skip locked`, and the sweep's row be locked before.
-        let row = sqlx::query(concat!(
-            "update jobs set state = 'running', attempts = attempts + 1, worker = $1, lease = $2, lease_expires_at = $3,
-             started_at = $4, version = null, waiting = null, not_before = null
-             where state = 'queued' and id = (select waiting.id from jobs waiting where ",
-            may_begin!("$4"),
-            " order by waiting.id limit 1) returning *"
+        // A row that another claim has locked is as good as taken.
+        let found = query(concat!(
+            "select waiting.id, waiting.sweep_id from jobs waiting where ",
+            may_begin!("$1"),
+            " order by waiting.id limit 1 /*pg for update of waiting skip locked*/"
         ))
+        .bind(claim.now)
+        .fetch_optional(&mut tx)
+        .await?;
+        let Some(found) = found else {
+            tx.commit().await?;
+            return Ok(Tried::Nothing);
+        };
+        if let Some(sweep) = Cells(&found).id_or_none("sweep_id")?
+            && !has_room(&mut tx, sweep).await?
+        {
+            return Ok(Tried::Forestalled);
+        }
+        let row = query(
+            "update jobs set state = 'running', attempts = attempts + 1, worker = $1, lease = $2, lease_expires_at = $3,
+             started_at = $4, version = null, waiting = null, not_before = null where id = $5 returning *",
+        )
         .bind(claim.worker)
         .bind(claim.lease.to_string())
         .bind(claim.now.saturating_add(claim.lease_ms))
         .bind(claim.now)
-        .fetch_optional(&mut *tx)
+        .bind(Cells(&found).get::<&str>("id")?)
+        .fetch_one(&mut tx)
         .await?;
-        let claimed = row.as_ref().map(job).transpose()?;
-        if let Some(job) = &claimed {
-            let event = StateEvent::new(JobState::Running, job.attempts);
-            events::append(&mut tx, job.id, EventKind::State, &event).await?;
-        }
+        let job = job(&row)?;
+        events::append(&mut tx, job.id, EventKind::State, &StateEvent::new(JobState::Running, job.attempts)).await?;
         tx.commit().await?;
-        Ok(claimed)
+        Ok(Tried::Claimed(Box::new(job)))
     }
 
     /// Says that the worker is alive, and asks how the job stands.
@@ -109,16 +131,16 @@ impl Store {
     /// The database's own; a lost claim is in the answer.
     pub async fn heartbeat(&self, id: Uuid, lease: Uuid, now: i64, lease_ms: i64) -> Result<Heartbeat, StoreError> {
         let mut tx = self.begin().await?;
-        let row = sqlx::query(
+        let row = query(
             "update jobs set lease_expires_at = $3 where id = $1 and state = 'running' and lease = $2
              returning cancel_requested",
         )
         .bind(id.to_string())
         .bind(lease.to_string())
         .bind(now.saturating_add(lease_ms))
-        .fetch_optional(&mut *tx)
+        .fetch_optional(&mut tx)
         .await?;
-        let cancel = row.as_ref().map(|row| row.try_get::<i64, _>(0)).transpose()?;
+        let cancel = row.as_ref().map(|row| Cells(row).get::<i64>("cancel_requested")).transpose()?;
         tx.commit().await?;
         Ok(Heartbeat { still_mine: cancel.is_some(), cancel_requested: cancel.is_some_and(|cancel| cancel != 0) })
     }
@@ -146,26 +168,45 @@ impl Store {
         max_attempts: u32,
     ) -> Result<Vec<(Uuid, JobState)>, StoreError> {
         let mut tx = self.begin().await?;
-        let rows = sqlx::query(concat!(abandoned!(), " and worker = $1")).bind(worker).fetch_all(&mut *tx).await?;
+        let rows = query(concat!(abandoned!(), " and worker = $1 order by id /*pg for update*/"))
+            .bind(worker)
+            .fetch_all(&mut tx)
+            .await?;
         let settled = abandon(&mut tx, &rows, reason, max_attempts).await?;
         tx.commit().await?;
         Ok(settled)
     }
 }
 
+/// What came of trying to claim a job.
+enum Tried {
+    Claimed(Box<Job>),
+    /// No job waits.
+    Nothing,
+    /// Between looking and claiming, another worker began the sweep's last trial that may run.
+    Forestalled,
+}
+
+/// Whether a trial of a sweep may begin. Nobody else begins one until the transaction ends.
+async fn has_room(tx: &mut Tx, sweep: Uuid) -> Result<bool, StoreError> {
+    let row = query("select concurrency from sweeps where id = $1 /*pg for update*/").bind(sweep.to_string());
+    let row = row.fetch_one(&mut *tx).await?;
+    let most: u64 = Cells(&row).unsigned("concurrency")?;
+    // A statement of its own: it sees what others had begun when the sweep was locked.
+    let row = query("select count(*) as running from jobs where sweep_id = $1 and state = 'running'").bind(sweep.to_string());
+    Ok(Cells(&row.fetch_one(&mut *tx).await?).unsigned::<u64>("running")? < most)
+}
+
 async fn expire(tx: &mut Tx, now: i64, max_attempts: u32) -> Result<Vec<(Uuid, JobState)>, StoreError> {
-    let rows =
-        sqlx::query(concat!(abandoned!(), " and lease_expires_at < $1 order by id")).bind(now).fetch_all(&mut **tx).await?;
+    let rows = query(concat!(abandoned!(), " and lease_expires_at < $1 order by id /*pg for update skip locked*/"))
+        .bind(now)
+        .fetch_all(&mut *tx)
+        .await?;
     abandon(tx, &rows, "its worker was not heard of any more", max_attempts).await
 }
 
 /// Settles running jobs that have lost their worker.
-async fn abandon(
-    tx: &mut Tx,
-    rows: &[sqlx::sqlite::SqliteRow],
-    reason: &str,
-    max_attempts: u32,
-) -> Result<Vec<(Uuid, JobState)>, StoreError> {
+async fn abandon(tx: &mut Tx, rows: &[Row], reason: &str, max_attempts: u32) -> Result<Vec<(Uuid, JobState)>, StoreError> {
     let mut settled = Vec::with_capacity(rows.len());
     for row in rows {
         let row = Cells(row);
@@ -173,11 +214,11 @@ async fn abandon(
         let furthest = row.get::<f64>("furthest")?;
         let standing = row.json_or_none("progress")?.map_or(NOWHERE, |progress: Progress| progress.standing());
         let losses = if standing > furthest { 1 } else { row.unsigned::<u32>("losses")?.saturating_add(1) };
-        sqlx::query("update jobs set losses = $2, furthest = $3 where id = $1")
+        query("update jobs set losses = $2, furthest = $3 where id = $1")
             .bind(id.to_string())
             .bind(i64::from(losses))
             .bind(standing.max(furthest))
-            .execute(&mut **tx)
+            .execute(&mut *tx)
             .await?;
         let mut event = StateEvent::new(JobState::Queued, attempts);
         if row.get::<i64>("cancel_requested")? != 0 {

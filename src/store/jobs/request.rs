@@ -4,7 +4,9 @@ use uuid::Uuid;
 
 use super::{Job, NewJob, StateEvent, job, locked, settle};
 use crate::names::Name;
+use crate::store::news::WORK;
 use crate::store::rows::json;
+use crate::store::sql::query;
 use crate::store::{Conflict, EventKind, JobState};
 use crate::store::{Keep, Store, StoreError, Tx, datasets, events, idempotency, keys, now};
 
@@ -50,7 +52,7 @@ pub(in crate::store) async fn insert(
     dataset_name: &Name,
     sweep: Option<Uuid>,
 ) -> Result<Job, StoreError> {
-    let row = sqlx::query(
+    let row = query(
         "insert into jobs (id, state, dataset_id, dataset_name, model, recipe, sweep_id, webhook_url, created_at, key_id)
          values ($1, 'queued', $2, $3, $4, $5, $6, $7, $8, $9) returning *",
     )
@@ -63,9 +65,10 @@ pub(in crate::store) async fn insert(
     .bind(new.webhook.as_deref())
     .bind(now())
     .bind(new.allowance.map(|allowance| allowance.key.to_string()))
-    .fetch_one(&mut **tx)
+    .fetch_one(&mut *tx)
     .await?;
     events::append(tx, new.id, EventKind::State, &StateEvent::new(JobState::Queued, 0)).await?;
+    tx.notify(WORK).await?;
     job(&row)
 }
 
@@ -74,9 +77,9 @@ pub(in crate::store) async fn cancel(tx: &mut Tx, job: &Job) -> Result<(), Store
     match job.state {
         JobState::Queued => settle(tx, job.id, &StateEvent::new(JobState::Cancelled, job.attempts)).await?,
         JobState::Running => {
-            sqlx::query("update jobs set cancel_requested = 1 where id = $1 and state = 'running'")
+            query("update jobs set cancel_requested = 1 where id = $1 and state = 'running'")
                 .bind(job.id.to_string())
-                .execute(&mut **tx)
+                .execute(&mut *tx)
                 .await?;
         }
         JobState::Succeeded | JobState::Failed | JobState::Cancelled => {}

@@ -2,13 +2,13 @@
 //! the claim no longer holds and nothing was written.
 
 use serde::Serialize;
-use sqlx::Row;
 use uuid::Uuid;
 
 use super::{Failure, StateEvent, locked, settle};
 use crate::report::{Epoch, FeaturePlan, PhaseReport, Progress};
-use crate::store::models::{Owner, insert_version};
-use crate::store::rows::json;
+use crate::store::models::{Owner, insert_version, versions_of};
+use crate::store::rows::{Cells, json};
+use crate::store::sql::query;
 use crate::store::{EventKind, JobState};
 use crate::store::{Store, StoreError, Tx, events};
 use crate::vision::precision::Precision;
@@ -74,12 +74,12 @@ impl Store {
         value: &impl Serialize,
     ) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
-        let query = sqlx::query(column).bind(id.to_string()).bind(lease.to_string()).bind(json(value)?);
-        if query.execute(&mut *tx).await?.rows_affected() == 0 {
+        let write = query(column).bind(id.to_string()).bind(lease.to_string()).bind(json(value)?);
+        if write.execute(&mut tx).await? == 0 {
             return Err(StoreError::LostLease);
         }
         events::append(&mut tx, id, kind, value).await?;
-        Ok(tx.commit().await?)
+        tx.commit().await
     }
 
     /// Notes a complete epoch: its row and its event.
@@ -91,7 +91,7 @@ impl Store {
         holds(&mut tx, id, lease).await?;
         events::insert_epoch(&mut tx, id, epoch).await?;
         events::append(&mut tx, id, EventKind::Epoch, epoch).await?;
-        Ok(tx.commit().await?)
+        tx.commit().await
     }
 
     /// Notes a complete phase. One that was noted before, in the same words and since the job last began, isn't told again.
@@ -101,18 +101,18 @@ impl Store {
     pub async fn record_phase(&self, id: Uuid, lease: Uuid, report: &PhaseReport) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
         holds(&mut tx, id, lease).await?;
-        let told = sqlx::query(
+        let told = query(
             "select 1 from job_events where job_id = $1 and kind = 'report' and data = $2 and seq > (
                  select coalesce(max(begun.seq), 0) from job_events begun where begun.job_id = $1 and begun.kind = 'restarted')",
         )
         .bind(id.to_string())
         .bind(json(report)?)
-        .fetch_optional(&mut *tx)
+        .fetch_optional(&mut tx)
         .await?;
         if told.is_none() {
             events::append(&mut tx, id, EventKind::Report, report).await?;
         }
-        Ok(tx.commit().await?)
+        tx.commit().await
     }
 
     /// The job can't go on from where it was: forgets what was reported of it, and says so. How far it had been counts on: one that
@@ -124,12 +124,9 @@ impl Store {
         let mut tx = self.begin().await?;
         let attempts = holds(&mut tx, id, lease).await?;
         events::delete_epochs(&mut tx, id).await?;
-        sqlx::query("update jobs set progress = null, features = null where id = $1")
-            .bind(id.to_string())
-            .execute(&mut *tx)
-            .await?;
+        query("update jobs set progress = null, features = null where id = $1").bind(id.to_string()).execute(&mut tx).await?;
         events::append(&mut tx, id, EventKind::Restarted, &StateEvent::new(JobState::Running, attempts)).await?;
-        Ok(tx.commit().await?)
+        tx.commit().await
     }
 
     /// The number of the version that this job will publish, its own from now on: no other job gets it. Asking again gives
@@ -139,12 +136,15 @@ impl Store {
     /// [`StoreError::LostLease`].
     pub async fn reserve_version(&self, id: Uuid, lease: Uuid) -> Result<i64, StoreError> {
         let mut tx = self.begin().await?;
-        let row = sqlx::query(reserve!("state = 'running' and lease = $2"))
+        holds(&mut tx, id, lease).await?;
+        let model = locked(&mut tx, id).await?.model;
+        tx.alone(&versions_of(&model)).await?;
+        let row = query(reserve!("state = 'running' and lease = $2"))
             .bind(id.to_string())
             .bind(lease.to_string())
-            .fetch_optional(&mut *tx)
+            .fetch_optional(&mut tx)
             .await?;
-        let version = row.ok_or(StoreError::LostLease)?.try_get(0)?;
+        let version = Cells(&row.ok_or(StoreError::LostLease)?).get("version")?;
         tx.commit().await?;
         Ok(version)
     }
@@ -152,7 +152,7 @@ impl Store {
     /// The job published its artifact: enters the version and ends the job.
     ///
     /// # Errors
-    /// [`StoreError::LostLease`]; then remove the artifact's folder.
+    /// [`StoreError::LostLease`]; then the artifact's folder may be another attempt's.
     pub async fn succeed(&self, id: Uuid, lease: Uuid, published: &Published) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
         let attempts = holds(&mut tx, id, lease).await?;
@@ -163,7 +163,7 @@ impl Store {
         insert_version(&mut tx, &Owner::job(&job), published).await?;
         let event = StateEvent { version: Some(published.version), ..StateEvent::new(JobState::Succeeded, attempts) };
         settle(&mut tx, id, &event).await?;
-        Ok(tx.commit().await?)
+        tx.commit().await
     }
 
     /// The job came to nothing, and would again.
@@ -175,7 +175,7 @@ impl Store {
         let attempts = holds(&mut tx, id, lease).await?;
         let event = StateEvent { error: Some(failure.clone()), ..StateEvent::new(JobState::Failed, attempts) };
         settle(&mut tx, id, &event).await?;
-        Ok(tx.commit().await?)
+        tx.commit().await
     }
 
     /// The job stopped because somebody asked to cancel it.
@@ -186,7 +186,7 @@ impl Store {
         let mut tx = self.begin().await?;
         let attempts = holds(&mut tx, id, lease).await?;
         settle(&mut tx, id, &StateEvent::new(JobState::Cancelled, attempts)).await?;
-        Ok(tx.commit().await?)
+        tx.commit().await
     }
 
     /// The worker stops in good order: the job goes back to the queue and the attempt isn't counted; or, if somebody asked
@@ -211,11 +211,11 @@ impl Store {
 
 /// Whether the claim holds, and until the transaction ends; the job's attempts.
 pub(super) async fn holds(tx: &mut Tx, id: Uuid, lease: Uuid) -> Result<u32, StoreError> {
-    let row = sqlx::query("select attempts from jobs where id = $1 and state = 'running' and lease = $2")
+    let row = query("select attempts from jobs where id = $1 and state = 'running' and lease = $2 /*pg for update*/")
         .bind(id.to_string())
         .bind(lease.to_string())
-        .fetch_optional(&mut **tx)
+        .fetch_optional(&mut *tx)
         .await?
         .ok_or(StoreError::LostLease)?;
-    crate::store::rows::Cells(&row).unsigned("attempts")
+    Cells(&row).unsigned("attempts")
 }

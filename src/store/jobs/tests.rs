@@ -3,7 +3,7 @@ use uuid::Uuid;
 use super::{Heartbeat, JobFilter, Published};
 use crate::recipe::Recipe;
 use crate::report::{Epoch, PhaseName, PhaseReport, Progress, Stage};
-use crate::store::testing::{claimed, new_dataset, new_job, queued_job, ready_dataset, temp};
+use crate::store::testing::{Temp, both, claimed, new_dataset, new_job, queued_job, ready_dataset};
 use crate::store::{Conflict, Failure, Missing, StateEvent, Store, StoreError, Want};
 use crate::store::{EventKind, JobState};
 use crate::vision::precision::Precision;
@@ -48,9 +48,9 @@ async fn told(store: &Store, job: Uuid) -> Vec<String> {
     events.iter().map(name).collect()
 }
 
-#[tokio::test]
-async fn a_job_goes_from_the_queue_to_a_published_version() {
-    let t = temp().await;
+both!(a_job_goes_from_the_queue_to_a_published_version);
+
+async fn a_job_goes_from_the_queue_to_a_published_version(t: Temp) {
     let dataset = ready_dataset(&t.store, "d").await;
     let id = queued_job(&t.store, dataset).await;
     let (job, lease) = claimed(&t.store, "w1", 5).await.unwrap();
@@ -78,9 +78,9 @@ async fn a_job_goes_from_the_queue_to_a_published_version() {
     assert_eq!((version.version, version.job, version.precision), (1, Some(id), Precision::Bf16));
 }
 
-#[tokio::test]
-async fn only_the_newest_progress_event_is_kept_and_numbers_grow() {
-    let t = temp().await;
+both!(only_the_newest_progress_event_is_kept_and_numbers_grow);
+
+async fn only_the_newest_progress_event_is_kept_and_numbers_grow(t: Temp) {
     let id = queued_job(&t.store, ready_dataset(&t.store, "d").await).await;
     let (_, lease) = claimed(&t.store, "w", 0).await.unwrap();
     for step in 0..5 {
@@ -92,16 +92,16 @@ async fn only_the_newest_progress_event_is_kept_and_numbers_grow() {
     assert_eq!(t.store.events(id, 7, 100).await.unwrap()[0].seq, 8);
 }
 
+both!(each_job_is_claimed_once);
+
 /// Workers are processes: each claimer here has a handle, and so connections, of its own.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn each_job_is_claimed_once() {
-    let t = temp().await;
+async fn each_job_is_claimed_once(t: Temp) {
     let dataset = ready_dataset(&t.store, "d").await;
     let mut jobs = Vec::new();
     for _ in 0..12 {
         jobs.push(queued_job(&t.store, dataset).await);
     }
-    let database = t.dir.path().join("run/topgraft.db");
+    let database = t.database.clone();
     let mut claimers = tokio::task::JoinSet::new();
     for number in 0..6 {
         let database = database.clone();
@@ -119,9 +119,9 @@ async fn each_job_is_claimed_once() {
     assert_eq!(all, jobs);
 }
 
-#[tokio::test]
-async fn a_lost_claim_writes_nothing() {
-    let t = temp().await;
+both!(a_lost_claim_writes_nothing);
+
+async fn a_lost_claim_writes_nothing(t: Temp) {
     let id = queued_job(&t.store, ready_dataset(&t.store, "d").await).await;
     let (_, old) = claimed(&t.store, "w1", 0).await.unwrap();
     assert!(claimed(&t.store, "w2", 1000).await.is_none(), "the claim still holds");
@@ -147,9 +147,9 @@ async fn a_lost_claim_writes_nothing() {
     assert!(s.epochs(id).await.unwrap().is_empty());
 }
 
-#[tokio::test]
-async fn a_heartbeat_keeps_the_claim() {
-    let t = temp().await;
+both!(a_heartbeat_keeps_the_claim);
+
+async fn a_heartbeat_keeps_the_claim(t: Temp) {
     let id = queued_job(&t.store, ready_dataset(&t.store, "d").await).await;
     let (_, lease) = claimed(&t.store, "w1", 0).await.unwrap();
     t.store.heartbeat(id, lease, 900, 1000).await.unwrap();
@@ -157,9 +157,9 @@ async fn a_heartbeat_keeps_the_claim() {
     assert_eq!(t.store.expire_leases(1901, 2).await.unwrap(), [(id, JobState::Queued)]);
 }
 
-#[tokio::test]
-async fn a_takeover_goes_on_from_the_last_epoch() {
-    let t = temp().await;
+both!(a_takeover_goes_on_from_the_last_epoch);
+
+async fn a_takeover_goes_on_from_the_last_epoch(t: Temp) {
     let id = queued_job(&t.store, ready_dataset(&t.store, "d").await).await;
     let (_, lease) = claimed(&t.store, "w1", 0).await.unwrap();
     t.store.record_epoch(id, lease, &epoch(PhaseName::WarmUp, 1)).await.unwrap();
@@ -183,9 +183,9 @@ async fn a_takeover_goes_on_from_the_last_epoch() {
     assert_eq!(told(&t.store, id).await[7..], ["restarted", "epoch", "report"]);
 }
 
-#[tokio::test]
-async fn a_job_fails_that_loses_its_worker_without_getting_any_further() {
-    let t = temp().await;
+both!(a_job_fails_that_loses_its_worker_without_getting_any_further);
+
+async fn a_job_fails_that_loses_its_worker_without_getting_any_further(t: Temp) {
     let id = queued_job(&t.store, ready_dataset(&t.store, "d").await).await;
     // It gets further each time, however often it loses its worker.
     for step in 0..6 {
@@ -203,9 +203,9 @@ async fn a_job_fails_that_loses_its_worker_without_getting_any_further() {
     assert!(claimed(&t.store, "w3", 9999).await.is_none());
 }
 
-#[tokio::test]
-async fn a_dead_workers_job_is_settled_at_once() {
-    let t = temp().await;
+both!(a_dead_workers_job_is_settled_at_once);
+
+async fn a_dead_workers_job_is_settled_at_once(t: Temp) {
     let dataset = ready_dataset(&t.store, "d").await;
     let id = queued_job(&t.store, dataset).await;
     claimed(&t.store, "w1", 0).await.unwrap();
@@ -223,9 +223,9 @@ async fn a_dead_workers_job_is_settled_at_once() {
     assert_eq!(t.store.release_worker("w1", "signal 9", 2).await.unwrap(), [(id, JobState::Cancelled)]);
 }
 
-#[tokio::test]
-async fn a_worker_that_stops_gives_its_job_back_uncounted() {
-    let t = temp().await;
+both!(a_worker_that_stops_gives_its_job_back_uncounted);
+
+async fn a_worker_that_stops_gives_its_job_back_uncounted(t: Temp) {
     let dataset = ready_dataset(&t.store, "d").await;
     let id = queued_job(&t.store, dataset).await;
     for _ in 0..4 {
@@ -238,9 +238,9 @@ async fn a_worker_that_stops_gives_its_job_back_uncounted() {
     assert_eq!(t.store.release(id, lease).await.unwrap(), JobState::Cancelled);
 }
 
-#[tokio::test]
-async fn cancelling_depends_on_the_state() {
-    let t = temp().await;
+both!(cancelling_depends_on_the_state);
+
+async fn cancelling_depends_on_the_state(t: Temp) {
     let dataset = ready_dataset(&t.store, "d").await;
     assert!(matches!(t.store.request_cancel(Uuid::now_v7()).await, Err(StoreError::NotFound(Missing::Job))));
 
@@ -267,9 +267,9 @@ async fn cancelling_depends_on_the_state() {
     assert_eq!(t.store.job(failed).await.unwrap().error, Some(failure()));
 }
 
-#[tokio::test]
-async fn only_a_ready_data_set_is_trained_on() {
-    let t = temp().await;
+both!(only_a_ready_data_set_is_trained_on);
+
+async fn only_a_ready_data_set_is_trained_on(t: Temp) {
     let reading = t.store.insert_dataset(&new_dataset("r"), None).await.unwrap().id;
     let error = t.store.insert_job(&new_job(reading), None).await.unwrap_err();
     assert!(matches!(error, StoreError::Conflict(Conflict::DatasetIngesting)));
@@ -280,9 +280,9 @@ async fn only_a_ready_data_set_is_trained_on() {
     assert!(matches!(error, StoreError::NotFound(Missing::Dataset)));
 }
 
-#[tokio::test]
-async fn jobs_are_listed_by_state_and_model() {
-    let t = temp().await;
+both!(jobs_are_listed_by_state_and_model);
+
+async fn jobs_are_listed_by_state_and_model(t: Temp) {
     let dataset = ready_dataset(&t.store, "d").await;
     let first = queued_job(&t.store, dataset).await;
     let second = queued_job(&t.store, dataset).await;

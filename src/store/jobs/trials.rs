@@ -1,12 +1,12 @@
 //! What is particular to a sweep's trials: they succeed without a version, are ranked, and are published when somebody asks.
 
-use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
 use super::run::{holds, reserve};
 use super::{Job, Published, StateEvent, job, locked, settle};
-use crate::store::models::{ModelVersion, Owner, insert_version, version_in};
+use crate::store::models::{ModelVersion, Owner, insert_version, version_in, versions_of};
 use crate::store::rows::Cells;
+use crate::store::sql::{Row, query};
 use crate::store::{Conflict, JobState, Missing};
 use crate::store::{Keep, Store, StoreError, Tx, idempotency, now};
 
@@ -43,13 +43,13 @@ pub struct Reserved {
     pub accuracy: f64,
 }
 
-fn result(row: &SqliteRow) -> Result<Option<TrialResult>, StoreError> {
+fn result(row: &Row) -> Result<Option<TrialResult>, StoreError> {
     let row = Cells(row);
     let loss = row.get::<Option<f64>>("loss")?;
     Ok(row.get::<Option<f64>>("accuracy")?.zip(loss).map(|(accuracy, loss)| TrialResult { accuracy, loss }))
 }
 
-fn trial(row: &SqliteRow) -> Result<Trial, StoreError> {
+fn trial(row: &Row) -> Result<Trial, StoreError> {
     let cells = Cells(row);
     Ok(Trial { job: job(row)?, result: result(row)?, epochs: cells.unsigned("epochs")?, seconds: cells.get("seconds")? })
 }
@@ -67,7 +67,7 @@ impl Store {
     /// # Errors
     /// The database's own.
     pub async fn trials(&self, sweep: Uuid) -> Result<Vec<Trial>, StoreError> {
-        let rows = sqlx::query(TRIALS).bind(sweep.to_string()).fetch_all(&self.read).await?;
+        let rows = query(TRIALS).bind(sweep.to_string()).fetch_all(&self.read).await?;
         rows.iter().map(trial).collect()
     }
 
@@ -78,14 +78,14 @@ impl Store {
     pub async fn succeed_trial(&self, id: Uuid, lease: Uuid, result: &TrialResult) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
         let attempts = holds(&mut tx, id, lease).await?;
-        sqlx::query("update jobs set accuracy = $2, loss = $3 where id = $1")
+        query("update jobs set accuracy = $2, loss = $3 where id = $1")
             .bind(id.to_string())
             .bind(result.accuracy)
             .bind(result.loss)
-            .execute(&mut *tx)
+            .execute(&mut tx)
             .await?;
         settle(&mut tx, id, &StateEvent::new(JobState::Succeeded, attempts)).await?;
-        Ok(tx.commit().await?)
+        tx.commit().await
     }
 
     /// The version that `trial`, or the best one, of a sweep will be published as, its own from now on: no job and no other
@@ -96,14 +96,16 @@ impl Store {
     pub async fn reserve_trial(&self, sweep: Uuid, trial: Option<Uuid>) -> Result<Reserved, StoreError> {
         let mut tx = self.begin().await?;
         let id = succeeded(&mut tx, sweep, trial).await?;
-        let row = sqlx::query(reserve!("state = 'succeeded' and sweep_id = $2"))
+        let model = locked(&mut tx, id).await?.model;
+        tx.alone(&versions_of(&model)).await?;
+        let row = query(reserve!("state = 'succeeded' and sweep_id = $2"))
             .bind(id.to_string())
             .bind(sweep.to_string())
-            .fetch_optional(&mut *tx)
+            .fetch_optional(&mut tx)
             .await?
             .ok_or(Missing::Trial)?;
         let version = Cells(&row).get("version")?;
-        let row = sqlx::query("select * from jobs where id = $1").bind(id.to_string()).fetch_one(&mut *tx).await?;
+        let row = query("select * from jobs where id = $1").bind(id.to_string()).fetch_one(&mut tx).await?;
         let accuracy = result(&row)?.map(|result| result.accuracy).unwrap_or_default();
         let reserved = Reserved { job: job(&row)?, version, accuracy };
         tx.commit().await?;
@@ -121,17 +123,17 @@ impl Store {
         keep: Option<Keep<'_, ModelVersion>>,
     ) -> Result<ModelVersion, StoreError> {
         let mut tx = self.begin().await?;
-        let entered = sqlx::query(
+        let entered = query(
             "update jobs set published_at = $3 where id = $1 and state = 'succeeded' and version = $2
              and published_at is null and sweep_id is not null",
         )
         .bind(id.to_string())
         .bind(published.version)
         .bind(now())
-        .execute(&mut *tx)
+        .execute(&mut tx)
         .await?;
         let job = locked(&mut tx, id).await?;
-        if entered.rows_affected() > 0 {
+        if entered > 0 {
             insert_version(&mut tx, &Owner::job(&job), published).await?;
         } else if job.published() != Some(published.version) {
             return Err(Missing::Sweep.into());
@@ -145,27 +147,26 @@ impl Store {
 
 /// A sweep's trials, as they are in this transaction.
 pub(in crate::store) async fn trials_of(tx: &mut Tx, sweep: Uuid) -> Result<Vec<Trial>, StoreError> {
-    let rows = sqlx::query(TRIALS).bind(sweep.to_string()).fetch_all(&mut **tx).await?;
+    let rows = query(TRIALS).bind(sweep.to_string()).fetch_all(&mut *tx).await?;
     rows.iter().map(trial).collect()
 }
 
 /// The trial that is meant, which has succeeded.
 async fn succeeded(tx: &mut Tx, sweep: Uuid, trial: Option<Uuid>) -> Result<Uuid, StoreError> {
-    let known = sqlx::query("select 1 from sweeps where id = $1").bind(sweep.to_string()).fetch_optional(&mut **tx).await?;
+    let known = query("select 1 from sweeps where id = $1").bind(sweep.to_string()).fetch_optional(&mut *tx).await?;
     known.ok_or(Missing::Sweep)?;
     let Some(trial) = trial else {
-        let best = sqlx::query(
-            "select id from jobs where sweep_id = $1 and state = 'succeeded' order by accuracy desc, loss, id limit 1",
-        )
-        .bind(sweep.to_string())
-        .fetch_optional(&mut **tx)
-        .await?;
+        let best =
+            query("select id from jobs where sweep_id = $1 and state = 'succeeded' order by accuracy desc, loss, id limit 1")
+                .bind(sweep.to_string())
+                .fetch_optional(&mut *tx)
+                .await?;
         return Cells(&best.ok_or(Conflict::NoTrialSucceeded)?).id("id");
     };
-    let row = sqlx::query("select state from jobs where id = $1 and sweep_id = $2")
+    let row = query("select state from jobs where id = $1 and sweep_id = $2")
         .bind(trial.to_string())
         .bind(sweep.to_string())
-        .fetch_optional(&mut **tx)
+        .fetch_optional(&mut *tx)
         .await?;
     match Cells(&row.ok_or(Missing::Trial)?).parsed("state")? {
         JobState::Succeeded => Ok(trial),

@@ -4,6 +4,7 @@ use uuid::Uuid;
 
 use crate::names::Name;
 use crate::store::jobs::{DatasetName, Job, Published};
+use crate::store::sql::query;
 use crate::store::{StoreError, Tx, now, rows};
 
 /// Whose version it is that is entered.
@@ -20,15 +21,20 @@ impl<'a> Owner<'a> {
     }
 }
 
+/// What giving versions of a model their numbers is called, for [`Tx::alone`].
+pub(in crate::store) fn versions_of(model: &Name) -> String {
+    format!("versions of {model}")
+}
+
 /// Enters a version whose artifact is in place, and its model if this is the first.
 pub(in crate::store) async fn insert_version(tx: &mut Tx, owner: &Owner<'_>, published: &Published) -> Result<(), StoreError> {
     let now = now();
-    sqlx::query("insert into models (name, created_at) values ($1, $2) on conflict (name) do nothing")
+    query("insert into models (name, created_at) values ($1, $2) on conflict (name) do nothing")
         .bind(owner.model.as_str())
         .bind(now)
-        .execute(&mut **tx)
+        .execute(&mut *tx)
         .await?;
-    sqlx::query(
+    query(
         "insert into model_versions
          (model, version, job_id, dataset_id, dataset_name, accuracy, precision, classes, created_at)
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
@@ -42,7 +48,7 @@ pub(in crate::store) async fn insert_version(tx: &mut Tx, owner: &Owner<'_>, pub
     .bind(rows::name(&published.precision)?)
     .bind(i64::from(published.classes))
     .bind(now)
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     Ok(())
 }

@@ -1,9 +1,10 @@
 //! Versions that no job of this database published.
 
-use super::{Owner, insert_version};
+use super::{Owner, insert_version, versions_of};
 use crate::names::Name;
 use crate::store::jobs::{DatasetName, Published};
 use crate::store::rows::Cells;
+use crate::store::sql::query;
 use crate::store::{Store, StoreError};
 use crate::vision::precision::Precision;
 
@@ -34,11 +35,12 @@ impl Store {
     pub async fn import_version<E: From<StoreError>>(
         &self,
         imported: &ImportedVersion,
-        place: impl FnOnce(i64) -> Result<(), E>,
+        place: impl AsyncFnOnce(i64) -> Result<(), E>,
     ) -> Result<i64, E> {
         let mut tx = self.begin().await?;
+        tx.alone(&versions_of(&imported.model)).await?;
         // A number may be reserved for a job that hasn't published yet.
-        let row = sqlx::query(
+        let row = query(
             "select 1 + max(version) as next from (
                  select coalesce(max(version), 0) as version from model_versions where model = $1
                  union all
@@ -46,16 +48,15 @@ impl Store {
              ) taken",
         )
         .bind(imported.model.as_str())
-        .fetch_one(&mut *tx)
-        .await
-        .map_err(StoreError::from)?;
+        .fetch_one(&mut tx)
+        .await?;
         let version: i64 = Cells(&row).get("next")?;
         let ImportedVersion { model, dataset, accuracy, precision, classes } = imported;
         let owner = Owner { model, job: None, dataset };
         let published = Published { version, accuracy: *accuracy, precision: *precision, classes: *classes };
         insert_version(&mut tx, &owner, &published).await?;
-        place(version)?;
-        tx.commit().await.map_err(StoreError::from)?;
+        place(version).await?;
+        tx.commit().await?;
         Ok(version)
     }
 }
@@ -65,7 +66,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::store::testing::{claimed, queued_job, ready_dataset, temp};
+    use crate::store::testing::{Temp, both, claimed, queued_job, ready_dataset};
     use crate::store::{Missing, Want};
 
     fn imported() -> ImportedVersion {
@@ -78,10 +79,10 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn a_version_appears_after_its_artifact_and_under_nobody_elses_number() {
-        let t = temp().await;
-        let failed = t.store.import_version(&imported(), |_| Err(StoreError::LostLease)).await;
+    both!(a_version_appears_after_its_artifact_and_under_nobody_elses_number);
+
+    async fn a_version_appears_after_its_artifact_and_under_nobody_elses_number(t: Temp) {
+        let failed = t.store.import_version(&imported(), async |_| Err(StoreError::LostLease)).await;
         assert!(matches!(failed, Err(StoreError::LostLease)));
         let flowers = imported().model;
         let missing = t.store.resolve(&flowers, &Want::Default).await;
@@ -92,7 +93,7 @@ mod tests {
         let (_, lease) = claimed(&t.store, "w", 0).await.unwrap();
         assert_eq!(t.store.reserve_version(job, lease).await.unwrap(), 1);
         let mut placed = None;
-        let place = |version| {
+        let place = async |version| {
             placed = Some(version);
             Ok::<_, StoreError>(())
         };
@@ -102,6 +103,6 @@ mod tests {
         assert_eq!((version.job, version.dataset, version.classes), (None, imported().dataset, 3));
         let published = Published { version: 1, accuracy: 0.9, precision: Precision::F32, classes: 2 };
         t.store.succeed(job, lease, &published).await.unwrap();
-        assert_eq!(t.store.import_version(&imported(), |_| Ok::<_, StoreError>(())).await.unwrap(), 3);
+        assert_eq!(t.store.import_version(&imported(), async |_| Ok::<_, StoreError>(())).await.unwrap(), 3);
     }
 }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::store::Published;
-use crate::store::testing::{Temp, claimed, queued_job, ready_dataset, temp};
+use crate::store::testing::{Temp, both, claimed, queued_job, ready_dataset};
 
 /// Publishes the next version of `flowers`.
 async fn publish(t: &Temp) -> i64 {
@@ -20,9 +20,9 @@ fn name(name: &str) -> Name {
     name.parse().unwrap()
 }
 
-#[tokio::test]
-async fn the_default_is_production_or_the_newest() {
-    let t = temp().await;
+both!(the_default_is_production_or_the_newest);
+
+async fn the_default_is_production_or_the_newest(t: Temp) {
     let flowers = name("flowers");
     assert!(matches!(t.store.resolve(&flowers, &Want::Default).await, Err(StoreError::NotFound(Missing::Model))));
     assert_eq!((publish(&t).await, publish(&t).await), (1, 2));
@@ -41,9 +41,9 @@ async fn the_default_is_production_or_the_newest() {
     assert_eq!(default().await, 2);
 }
 
-#[tokio::test]
-async fn what_is_missing_is_named() {
-    let t = temp().await;
+both!(what_is_missing_is_named);
+
+async fn what_is_missing_is_named(t: Temp) {
     publish(&t).await;
     let (flowers, trees, alias) = (name("flowers"), name("trees"), name("a"));
     let missing = |result: Result<ModelVersion, StoreError>| match result {
@@ -60,10 +60,10 @@ async fn what_is_missing_is_named() {
     assert!(matches!(deleted, Err(StoreError::NotFound(Missing::Alias))));
 }
 
+both!(versions_are_reserved_for_one_job_each);
+
 /// Two jobs of one model that publish at the same time must not write the same folder.
-#[tokio::test]
-async fn versions_are_reserved_for_one_job_each() {
-    let t = temp().await;
+async fn versions_are_reserved_for_one_job_each(t: Temp) {
     assert_eq!(publish(&t).await, 1);
     let dataset = t.store.dataset("d").await.unwrap().id;
     queued_job(&t.store, dataset).await;

@@ -1,5 +1,5 @@
 use super::*;
-use crate::store::testing::{Temp, claimed, queued_job, ready_dataset, temp};
+use crate::store::testing::{Temp, both, claimed, queued_job, ready_dataset};
 use crate::store::{Failure, JobState, Published, Reserved, StateEvent, TrialResult, Want};
 use crate::vision::precision::Precision;
 
@@ -32,9 +32,9 @@ async fn state(t: &Temp, sweep: Uuid) -> SweepState {
     t.store.sweep(sweep).await.unwrap().state
 }
 
-#[tokio::test]
-async fn no_more_trials_run_than_may() {
-    let t = temp().await;
+both!(no_more_trials_run_than_may);
+
+async fn no_more_trials_run_than_may(t: Temp) {
     let (sweep, trials) = submitted(&t, 4, 2).await;
     let other = queued_job(&t.store, t.store.dataset("d").await.unwrap().id).await;
     assert_eq!(state(&t, sweep).await, SweepState::Queued);
@@ -53,12 +53,12 @@ async fn no_more_trials_run_than_may() {
     assert!(claimed(&t.store, "w5", 0).await.is_none());
 }
 
+both!(workers_that_claim_at_once_do_not_slip_in_together);
+
 /// Workers are processes: each claimer here has a handle, and so connections, of its own.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn workers_that_claim_at_once_do_not_slip_in_together() {
-    let t = temp().await;
+async fn workers_that_claim_at_once_do_not_slip_in_together(t: Temp) {
     submitted(&t, 12, 3).await;
-    let database = t.dir.path().join("run/topgraft.db");
+    let database = t.database.clone();
     let mut claimers = tokio::task::JoinSet::new();
     for number in 0..6 {
         let database = database.clone();
@@ -70,9 +70,9 @@ async fn workers_that_claim_at_once_do_not_slip_in_together() {
     assert_eq!(claimers.join_all().await.into_iter().flatten().count(), 3);
 }
 
-#[tokio::test]
-async fn the_best_trial_comes_first() {
-    let t = temp().await;
+both!(the_best_trial_comes_first);
+
+async fn the_best_trial_comes_first(t: Temp) {
     let (sweep, trials) = submitted(&t, 6, 1).await;
     assert!(matches!(t.store.reserve_trial(sweep, None).await, Err(StoreError::Conflict(Conflict::NoTrialSucceeded))));
     for (accuracy, loss) in [(0.5, 0.1), (0.75, 0.4), (0.75, 0.2), (0.75, 0.2)] {
@@ -97,9 +97,9 @@ async fn the_best_trial_comes_first() {
     assert_eq!((shown.best, shown.state, shown.finished_at.is_some()), (Some(trials[5]), SweepState::Done, true));
 }
 
-#[tokio::test]
-async fn a_trial_is_published_once() {
-    let t = temp().await;
+both!(a_trial_is_published_once);
+
+async fn a_trial_is_published_once(t: Temp) {
     let (sweep, trials) = submitted(&t, 2, 1).await;
     succeeded(&t, 0.5, 1.0).await;
     succeeded(&t, 0.75, 1.0).await;
@@ -129,9 +129,9 @@ async fn a_trial_is_published_once() {
     assert_eq!((last.state, last.version), (JobState::Succeeded, None));
 }
 
-#[tokio::test]
-async fn cancelling_ends_what_is_not_over() {
-    let t = temp().await;
+both!(cancelling_ends_what_is_not_over);
+
+async fn cancelling_ends_what_is_not_over(t: Temp) {
     let (sweep, trials) = submitted(&t, 3, 1).await;
     succeeded(&t, 0.5, 1.0).await;
     let (running, lease) = claimed(&t.store, "w", 0).await.unwrap();
@@ -153,9 +153,9 @@ async fn cancelling_ends_what_is_not_over() {
     assert_eq!((rest.items[0].id, rest.more), (sweep, false));
 }
 
-#[tokio::test]
-async fn a_deleted_sweep_leaves_its_trials_as_jobs() {
-    let t = temp().await;
+both!(a_deleted_sweep_leaves_its_trials_as_jobs);
+
+async fn a_deleted_sweep_leaves_its_trials_as_jobs(t: Temp) {
     let (sweep, trials) = submitted(&t, 2, 2).await;
     succeeded(&t, 0.5, 1.0).await;
     let refused = t.store.delete_sweep(sweep).await;

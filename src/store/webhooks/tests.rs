@@ -2,7 +2,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::recipe::Recipe;
-use crate::store::testing::{Temp, claimed, ready_dataset, temp};
+use crate::store::testing::{Temp, both, claimed, ready_dataset};
 use crate::store::{Failure, Job, NewJob, NewSweep, Published, TrialResult};
 use crate::vision::precision::Precision;
 
@@ -31,9 +31,9 @@ fn soon() -> i64 {
     now() + 60_000
 }
 
-#[tokio::test]
-async fn every_end_of_a_job_is_told() {
-    let t = temp().await;
+both!(every_end_of_a_job_is_told);
+
+async fn every_end_of_a_job_is_told(t: Temp) {
     let dataset = ready_dataset(&t.store, "d").await;
     let succeeded = job(&t, dataset, Some(URL)).await;
     let (_, lease) = claimed(&t.store, "w", now()).await.unwrap();
@@ -79,9 +79,9 @@ async fn every_end_of_a_job_is_told() {
     assert_eq!(of(lost.id)["data"]["error"]["code"], "worker_lost");
 }
 
-#[tokio::test]
-async fn a_sweep_is_told_with_its_last_trial() {
-    let t = temp().await;
+both!(a_sweep_is_told_with_its_last_trial);
+
+async fn a_sweep_is_told_with_its_last_trial(t: Temp) {
     let dataset = ready_dataset(&t.store, "d").await;
     let submit = async || {
         let trials = (0..3).map(|seed| Recipe { seed, ..Recipe::default() }).collect();
@@ -115,9 +115,9 @@ async fn a_sweep_is_told_with_its_last_trial() {
     assert!(t.store.deliveries(&[cancelled]).await.unwrap().is_empty());
 }
 
-#[tokio::test]
-async fn a_message_is_one_claimers_until_it_is_done_or_the_claim_runs_out() {
-    let t = temp().await;
+both!(a_message_is_one_claimers_until_it_is_done_or_the_claim_runs_out);
+
+async fn a_message_is_one_claimers_until_it_is_done_or_the_claim_runs_out(t: Temp) {
     let dataset = ready_dataset(&t.store, "d").await;
     let id = job(&t, dataset, Some(URL)).await.id;
     t.store.request_cancel(id).await.unwrap();
@@ -149,16 +149,16 @@ async fn a_message_is_one_claimers_until_it_is_done_or_the_claim_runs_out() {
     assert_eq!((told(&t, other).await.state, due(&t, i64::MAX).await.len()), (WebhookState::GivenUp, 0));
 }
 
+both!(servers_on_one_folder_never_have_the_same_message);
+
 /// Servers are processes: each claimer here has a handle, and so connections, of its own.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn servers_on_one_folder_never_have_the_same_message() {
-    let t = temp().await;
+async fn servers_on_one_folder_never_have_the_same_message(t: Temp) {
     let dataset = ready_dataset(&t.store, "d").await;
     for _ in 0..12 {
         let id = job(&t, dataset, Some(URL)).await.id;
         t.store.request_cancel(id).await.unwrap();
     }
-    let database = t.dir.path().join("run/topgraft.db");
+    let database = t.database.clone();
     let at = soon();
     let mut servers = tokio::task::JoinSet::new();
     for _ in 0..6 {

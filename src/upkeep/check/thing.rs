@@ -13,6 +13,7 @@ use crate::dataset::ImageRecord;
 use crate::dataset::pack::Pack;
 use crate::hex::hex;
 use crate::names::Name;
+use crate::storage::{Local, Storage, StorageError};
 use crate::store::{DatasetState, Store, StoreError};
 use crate::training::{CheckpointError, SegmentState, feature_segments, verify_checkpoint, verify_segment};
 use crate::upkeep::{UpkeepError, entries, name_of};
@@ -37,6 +38,23 @@ enum What {
     Segment,
 }
 
+impl Thing {
+    /// Makes it local, if it is one that is kept for several machines.
+    pub(super) async fn fetch(&self, storage: &Storage) -> Result<Option<Local>, StorageError> {
+        let fetched = match &self.what {
+            _ if !storage.is_remote() => return Ok(None),
+            What::Dataset(_) => storage.fetch(&self.path).await,
+            What::Artifact(_) => storage.fetch_folder(&self.path).await,
+            What::Database | What::Backbone | What::Checkpoint | What::Segment => return Ok(None),
+        };
+        match fetched {
+            // A look says so.
+            Err(StorageError::NotFound { .. } | StorageError::Damaged { .. }) => Ok(None),
+            fetched => fetched.map(Some),
+        }
+    }
+}
+
 /// What came of a look at a thing.
 pub(super) enum State {
     Whole,
@@ -48,8 +66,9 @@ pub(super) enum State {
 /// All that there is to check.
 pub(super) async fn things(settings: &Settings, store: &Store) -> Result<Vec<Thing>, UpkeepError> {
     let thing = |kind, name: String, path: PathBuf, what| Thing { kind, name, bytes: size(&path), path, what };
+    // A server's database takes no room here.
     let database = settings.database();
-    let mut things = vec![thing(Kind::Database, "topgraft.db".to_owned(), database, What::Database)];
+    let mut things = vec![thing(Kind::Database, database.to_string(), settings.database_file(), What::Database)];
     for dataset in store.all_datasets().await? {
         if dataset.state == DatasetState::Ready {
             let name = format!("{} ({})", dataset.name, dataset.id);
