@@ -11,11 +11,11 @@ CLIENTS := target/clients
 TEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo "cargo nextest run" || echo "cargo test")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build weights browser serve demo test bench bench-serve bench-page screenshots audit soak contract fuzz lint deps clean
+.PHONY: help setup build weights browser serve demo test bench bench-serve bench-page screenshots audit soak contract fuzz lint deps deploy-check docker-check clean
 
 help: ## list the targets
 	@echo "make TARGET [VARIABLE=value]"
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## lay libtorch down in .libtorch/ (CUDA=1 for the GPU build)
 	@scripts/setup.sh
@@ -69,6 +69,12 @@ contract: weights ## hold the API's description against the server, for SECONDS=
 
 deps: setup ## dependencies: none unused, licences and sources as deny.toml has them, no known advisory
 	scripts/deps.sh
+
+deploy-check: ## check the images', Compose's and Kubernetes' files, without an engine or a cluster
+	scripts/deploy.sh
+
+docker-check: ## build the image, start Compose's profiles and run the README's tour against each (needs a Docker engine)
+	scripts/docker.sh
 
 fuzz: setup ## send mutated bytes to each reader of foreign files; TARGET=archive, picture, weights or recipe for one, SECONDS=60 each
 	@for target in $(or $(TARGET),archive picture weights recipe); do \

@@ -215,7 +215,7 @@ class Proxy(unittest.TestCase):
         leaving, staying = self.servers
         leaving.ready = False
         # Compose gives a server that stops 6 s, in which it answers as before.
-        time.sleep(5)
+        time.sleep(5.8)
         self.assertEqual(self.reached(20), {staying.address})
         leaving.tell.release()
         stream = streams[leaving.address]
