@@ -11,7 +11,7 @@ CLIENTS := target/clients
 TEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo "cargo nextest run" || echo "cargo test")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build weights browser serve demo test bench bench-serve bench-page screenshots audit soak contract fuzz lint deps clean
+.PHONY: help setup build weights browser serve demo test bench bench-serve bench-page sizing screenshots audit soak contract fuzz lint deps clean
 
 help: ## list the targets
 	@echo "make TARGET [VARIABLE=value]"
@@ -54,6 +54,10 @@ bench-serve: weights ## time predictions over HTTP beside the engine alone; ONLY
 
 bench-page: weights ## time the page, and scroll through 20,000 pictures (needs Pillow, selenium and Chromium)
 	$(PYTHON) scripts/bench/page.py --binary $(BIN) --weights $(abspath $(WEIGHTS))
+
+sizing: ## what docs/sizing.md is made of: hold the simulation against theory, then print the tables; ONLY=servers,models,… for some
+	$(if $(ONLY),,$(PYTHON) -B benches/sizing/simulate.py --check)
+	$(PYTHON) -B benches/sizing/simulate.py $(if $(ONLY),--only '$(ONLY)')
 
 screenshots: weights ## take pictures of every page for docs/images, DATASET=path for other pictures (needs selenium and Chromium)
 	$(PYTHON) scripts/screenshots.py --binary $(BIN) --weights $(abspath $(WEIGHTS)) $(if $(DATASET),--dataset '$(DATASET)')
