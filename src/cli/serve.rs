@@ -1,6 +1,8 @@
 //! `topgraft serve` and `topgraft worker`.
 
+use std::fs::Permissions;
 use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
@@ -131,9 +133,9 @@ async fn share_secret(settings: &Settings, storage: &Storage) -> Result<()> {
             Err(error) => return Err(error.into()),
         }
     }
-    // It is read at once, and again at the next start.
+    // It is read at once, and again at the next start; by nobody else.
     let _ = storage.fetch(&file).await?;
-    Ok(())
+    Ok(std::fs::set_permissions(&file, Permissions::from_mode(0o600))?)
 }
 
 fn prepare(args: SettingsArgs) -> Result<Arc<Settings>> {

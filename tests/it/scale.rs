@@ -1,6 +1,7 @@
 //! Machines that share a database and a bucket, and nothing else: each server here has a data folder of its own.
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -98,6 +99,10 @@ fn jobs_outlive_workers_and_any_server_answers_for_any_model() {
     let flags = ["--database", &url, "--workers", "2", "--lease-seconds", "5", "--threads", "1"];
     let start = |dir: &tempfile::TempDir| Server::start_among(dir.path(), &flags, &bucket.variables());
     let (one, other) = (start(&machines[0]), start(&machines[1]));
+    let secrets = machines.each_ref().map(|dir| std::fs::read(dir.path().join("webhook-secret")).unwrap());
+    assert_eq!(secrets[0], secrets[1], "they sign alike");
+    let mode = std::fs::metadata(machines[1].path().join("webhook-secret")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
     one.dataset("toys", &zip(&entries(3, 8)));
     let first = one.finished(&one.submit("toys", "first", &quick()));
     assert_eq!(first["state"], "succeeded", "{first}\n{}{}", one.log(), other.log());
