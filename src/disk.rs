@@ -1,6 +1,8 @@
-//! What a file system's refusal means to whoever asked, and how much room there is.
+//! What a file system's refusal means to whoever asked, how much room there is, and locks on files.
 
+use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// Trouble of the machine, not of what was asked for: once it is over, the same may be asked for again.
@@ -35,6 +37,31 @@ pub fn is_full(error: &io::Error) -> bool {
 pub fn free_bytes(path: &Path) -> io::Result<u64> {
     let disk = rustix::fs::statvfs(path)?;
     Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+}
+
+/// Takes the lock on a file alone, unless somebody has it.
+///
+/// # Errors
+/// The file system's refusals.
+pub fn try_alone(file: &File) -> io::Result<bool> {
+    match file.try_lock() {
+        Ok(()) => Ok(true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+/// Whether `file` is the one at `path` still: a lock on a file that was removed keeps nobody out.
+///
+/// # Errors
+/// One of the two can't be looked at.
+pub fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    let found = match fs::metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+        found => found?,
+    };
+    let held = file.metadata()?;
+    Ok((held.dev(), held.ino()) == (found.dev(), found.ino()))
 }
 
 #[cfg(test)]

@@ -82,6 +82,11 @@ impl ExecuteError {
             Self::Storage(error) if error.is_passing() => {
                 return Some("the server's storage can't be reached right now: the job goes on by itself when it can");
             }
+            Self::Storage(StorageError::Denied { .. }) => {
+                return Some(
+                    "the server's storage refuses what the job needs: the job goes on by itself when that is put right",
+                );
+            }
             Self::Store(error) if error.is_passing() => {
                 return Some("the server's database can't be written right now: the job goes on by itself when it can");
             }

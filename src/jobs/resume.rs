@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::execute::{ExecuteError, Input};
 use crate::config::Settings;
 use crate::report::Epoch;
+use crate::storage::StorageError;
 use crate::store::{Missing, Store, StoreError};
 use crate::training::{Checkpoint, Checkpoints, Place, Plan, TrainingData};
 
@@ -20,13 +21,13 @@ pub fn checkpoints(input: &Input, plan: &Plan<'_>, data: &TrainingData) -> Resul
         return Ok(Checkpoints { dir, resume: None });
     };
     let place = Place { phase, epoch };
-    // Another machine may have been at the job: what is here is of an attempt before that. What can't be had begins anew.
+    // Another machine may have been at the job: what is here is of an attempt before that. What isn't there begins anew.
     let fetched = match storage.is_remote() {
         true => {
             remove(&dir);
             match runtime.block_on(storage.fetch(&dir.join(place.file()))) {
-                Err(error) if error.is_passing() => return Err(error.into()),
-                fetched => fetched.ok(),
+                Err(StorageError::NotFound { .. } | StorageError::Damaged { .. }) => None,
+                fetched => Some(fetched?),
             }
         }
         false => None,

@@ -17,8 +17,9 @@ use std::time::SystemTime;
 
 use tempfile::TempPath;
 
-use super::files::{if_there, is_at, remove, remove_dir};
+use super::files::{if_there, remove, remove_dir};
 use super::key::Key;
+use crate::disk::is_at;
 
 /// The marks' folder. Its name is no part of any key.
 pub(super) const MARKS: &str = ".stored";

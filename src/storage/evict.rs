@@ -6,8 +6,9 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use super::cache::{Cache, MARKS, identity};
-use super::files::{if_there, is_at, remove, try_alone};
+use super::files::{if_there, remove};
 use super::key::Key;
+use crate::disk::{is_at, try_alone};
 
 /// A mark may be there before its file has taken its name. What is older than this has no such file.
 const GRACE: Duration = Duration::from_secs(3600);

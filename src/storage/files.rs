@@ -1,9 +1,9 @@
 //! What is done with files on this machine's disk. All of it blocks.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::ops::Range;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -61,22 +61,6 @@ pub fn read(file: &File, range: &Range<u64>) -> io::Result<Option<Bytes>> {
     let mut bytes = vec![0; wanted];
     file.read_exact_at(&mut bytes, range.start)?;
     Ok(Some(bytes.into()))
-}
-
-/// Takes the lock on a file alone, unless somebody has it.
-pub fn try_alone(file: &File) -> io::Result<bool> {
-    match file.try_lock() {
-        Ok(()) => Ok(true),
-        Err(TryLockError::WouldBlock) => Ok(false),
-        Err(TryLockError::Error(error)) => Err(error),
-    }
-}
-
-/// Whether `file` is the one at `path` still: a lock on a file that was removed keeps nobody out.
-pub fn is_at(file: &File, path: &Path) -> io::Result<bool> {
-    let Some(found) = if_there(fs::metadata(path))? else { return Ok(false) };
-    let held = file.metadata()?;
-    Ok((held.dev(), held.ino()) == (found.dev(), found.ino()))
 }
 
 /// Removes a file, if it is there.

@@ -8,6 +8,7 @@
 //! claim on any more another takes up.
 
 mod claims;
+mod failures;
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -28,8 +29,9 @@ use crate::dataset::{DatasetError, IngestFailure, Ingested};
 use crate::disk::{Trouble, trouble};
 use crate::jobs::has_room;
 use crate::storage::{Storage, StorageError};
-use crate::store::{Failure, OverQuota, Store, StoreError};
+use crate::store::{Store, StoreError};
 use claims::clear;
+use failures::internal;
 
 /// How long a full disk is waited for before the next look; doubled for each that follows.
 const FIRST_PAUSE: Duration = Duration::from_millis(if cfg!(test) { 20 } else { 1000 });
@@ -99,10 +101,15 @@ impl Ingestor {
         self.shared.tasks.spawn(async move {
             if shared.claim(id, true).await {
                 shared.run(id).await;
-            } else {
-                shared.claimed().remove(&id);
             }
         });
+    }
+
+    /// Has the archives read of data sets whose reading is claimed.
+    fn take_up(&self, claimed: Vec<Uuid>) {
+        for id in claimed {
+            self.shared.tasks.spawn(Arc::clone(&self.shared).run(id));
+        }
     }
 
     /// How far the reading of a data set has come, while it goes on.
@@ -130,7 +137,7 @@ impl Ingestor {
             let ingestor = self.clone();
             self.shared.tasks.spawn(async move { ingestor.look().await });
         }
-        wanted.into_iter().for_each(|id| self.enqueue(id));
+        self.take_up(wanted);
         Ok(())
     }
 
@@ -216,10 +223,14 @@ impl Shared {
     async fn attempt(self: &Arc<Self>, id: Uuid) -> Outcome {
         let reader = Arc::clone(self);
         // Another server may have received it.
-        let fetched = match self.storage.fetch(&self.settings.archive(id)).await {
-            Err(error) if error.is_passing() => return out_of_reach(id, &error),
-            // Whatever else it is, reading meets it.
-            fetched => fetched.ok(),
+        let fetched = match self.storage.is_remote() {
+            true => match self.storage.fetch(&self.settings.archive(id)).await {
+                // Reading meets that. Any other refusal may end, and the archive is there then.
+                Err(StorageError::NotFound { .. }) => None,
+                Err(error) => return out_of_reach(id, &error),
+                Ok(fetched) => Some(fetched),
+            },
+            false => None,
         };
         let read = tokio::task::spawn_blocking(move || reader.read(id)).await;
         drop(fetched);
@@ -271,45 +282,10 @@ impl Shared {
         };
         ingest(&self.settings.archive(id), &pack, &self.settings.dataset_limits(), &note, &self.stop)
     }
-
-    /// What came out of the archive is more than its key may have.
-    async fn give_up(&self, id: Uuid, over: &OverQuota, rejected: &[crate::dataset::Rejected]) -> Result<(), StoreError> {
-        // Should this fail, the quota doesn't count it, and the folder goes with the data set.
-        if let Err(error) = self.storage.remove_folder(&self.settings.dataset_dir(id)).await {
-            tracing::warn!(dataset = %id, %error, "the pictures of a dataset that is over its key's quota are left over");
-        }
-        let failure = Failure { code: "quota_exceeded".to_owned(), message: over.to_string() };
-        self.store.fail_dataset(id, &failure, rejected).await
-    }
-
-    async fn fail(&self, id: Uuid, error: &DatasetError, rejected: &[crate::dataset::Rejected]) -> Result<(), StoreError> {
-        let failure = if error.is_senders() {
-            Failure { code: error.code().to_owned(), message: error.to_string() }
-        } else {
-            tracing::error!(dataset = %id, %error, "reading an archive failed");
-            let gone = matches!(error, DatasetError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound);
-            if gone { vanished() } else { internal() }
-        };
-        // The folder holds nothing: a failed reading leaves no pack.
-        let _ = tokio::fs::remove_dir(self.settings.dataset_dir(id)).await;
-        self.store.fail_dataset(id, &failure, rejected).await
-    }
 }
 
 /// The storage takes or gives nothing just now; should it refuse for good, somebody must see to that, and then reading goes on as well.
 fn out_of_reach(id: Uuid, error: &StorageError) -> Outcome {
     tracing::error!(dataset = %id, %error, "the storage can't be used for now");
     Outcome::Waits("the server can't use its storage right now: reading goes on when it can")
-}
-
-/// What a sender is told of trouble that isn't theirs.
-fn internal() -> Failure {
-    let message = "something went wrong on the server while the archive was read: upload it again";
-    Failure { code: "internal".to_owned(), message: message.to_owned() }
-}
-
-/// What a sender is told when the archive isn't where it was put.
-fn vanished() -> Failure {
-    let message = "the archive went from the server's disk before it was read: upload it again";
-    Failure { code: "archive_missing".to_owned(), message: message.to_owned() }
 }

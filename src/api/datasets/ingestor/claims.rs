@@ -31,7 +31,7 @@ impl Ingestor {
                 () = self.shared.stopping.cancelled() => return,
             }
             match self.shared.left().await {
-                Ok(wanted) => wanted.into_iter().for_each(|id| self.enqueue(id)),
+                Ok(wanted) => self.take_up(wanted),
                 Err(error) => tracing::warn!(%error, "what other servers left can't be looked for just now"),
             }
         }

@@ -5,8 +5,9 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::lock::{self, LOCK, WRITING};
+use super::lock::{LOCK, WRITING};
 use super::{ShelfError, segment, writer};
+use crate::disk::{is_at, try_alone};
 
 /// What [`evict`] removed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -92,7 +93,7 @@ fn claim(dir: &Path) -> io::Result<Option<(File, SystemTime)>> {
     let path = dir.join(LOCK);
     let Some(file) = if_there(File::options().write(true).open(&path))? else { return Ok(None) };
     // Another eviction may have removed this file, and an opener made the next, since it was opened.
-    if !lock::try_alone(&file)? || if_there(lock::is_at(&file, &path))? != Some(true) {
+    if !try_alone(&file)? || !is_at(&file, &path)? {
         return Ok(None);
     }
     let used = file.metadata()?.modified()?;

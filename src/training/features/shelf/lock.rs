@@ -3,13 +3,13 @@
 //! `lock` is held, shared, by whoever has the shelf open, and alone by whoever evicts it; when it was last changed is when
 //! the shelf was last used. `writing` is held by the one who writes.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::SystemTime;
 
 use super::ShelfError;
+use crate::disk::is_at;
 
 /// The name of the lock on a shelf.
 pub const LOCK: &str = "lock";
@@ -60,19 +60,4 @@ impl Drop for Lease {
 /// Opens a lock's file, making it if it isn't there.
 pub fn create(path: &Path) -> io::Result<File> {
     OpenOptions::new().create(true).truncate(false).write(true).open(path)
-}
-
-/// Takes the lock alone, unless somebody has it.
-pub fn try_alone(file: &File) -> io::Result<bool> {
-    match file.try_lock() {
-        Ok(()) => Ok(true),
-        Err(TryLockError::WouldBlock) => Ok(false),
-        Err(TryLockError::Error(error)) => Err(error),
-    }
-}
-
-/// Whether `file` is the one at `path` still: a lock on a file that was removed keeps nobody out.
-pub fn is_at(file: &File, path: &Path) -> io::Result<bool> {
-    let (held, found) = (file.metadata()?, fs::metadata(path)?);
-    Ok((held.dev(), held.ino()) == (found.dev(), found.ino()))
 }

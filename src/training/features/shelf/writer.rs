@@ -11,6 +11,7 @@ use super::codec::Packer;
 use super::lock::{self, Lease};
 use super::segment::{self, Entry, HEADER_BYTES, SEGMENT_BYTES, SEGMENT_ROWS};
 use super::{RowKey, ShelfError};
+use crate::disk::try_alone;
 
 /// What the name of an unfinished segment begins with.
 pub const UNFINISHED: &str = ".writing-";
@@ -41,7 +42,7 @@ impl Writer {
         let owner = segment::owner(content_sha256)?.to_owned();
         let path = dir.join(lock::WRITING);
         let turn = lock::create(&path).map_err(ShelfError::at(&path))?;
-        if !lock::try_alone(&turn).map_err(ShelfError::at(&path))? {
+        if !try_alone(&turn).map_err(ShelfError::at(&path))? {
             return Ok(None);
         }
         // Nobody else is writing, so what is unfinished belongs to nobody.
