@@ -44,7 +44,19 @@ pub fn free_bytes(path: &Path) -> io::Result<u64> {
 /// # Errors
 /// The file system's refusals.
 pub fn try_alone(file: &File) -> io::Result<bool> {
-    match file.try_lock() {
+    taken(file.try_lock())
+}
+
+/// Takes the lock on a file with others, unless somebody has it alone.
+///
+/// # Errors
+/// The file system's refusals.
+pub fn try_together(file: &File) -> io::Result<bool> {
+    taken(file.try_lock_shared())
+}
+
+fn taken(outcome: Result<(), TryLockError>) -> io::Result<bool> {
+    match outcome {
         Ok(()) => Ok(true),
         Err(TryLockError::WouldBlock) => Ok(false),
         Err(TryLockError::Error(error)) => Err(error),

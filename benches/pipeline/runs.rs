@@ -118,8 +118,14 @@ pub fn report(body: &BodyWeights, data: &TrainingData, work: &Path, whole: bool)
 }
 
 fn run(body: &BodyWeights, data: &TrainingData, features: &Path, recipe: Recipe) -> anyhow::Result<(Clock, f64)> {
-    let plan =
-        Plan { recipe, body, features_dir: features.to_owned(), feature_cache_bytes: Settings::default().feature_cache_bytes };
+    let plan = Plan {
+        recipe,
+        body,
+        features_dir: features.to_owned(),
+        feature_cache_bytes: Settings::default().feature_cache_bytes,
+        exchange: None,
+        helpers: None,
+    };
     let mut clock = Clock::default();
     let began = Instant::now();
     training::run(&plan, data, None, &mut clock, &AtomicBool::new(false))?;

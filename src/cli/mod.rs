@@ -62,6 +62,8 @@ fn stop_on_interrupt() -> Result<Arc<AtomicBool>> {
 /// The storage of the settings, tried.
 async fn storage(settings: &Settings) -> Result<Storage> {
     let opened = Storage::open(settings.storage.as_ref(), &settings.data_dir, settings.storage_cache_bytes);
+    // Features make room by themselves.
+    let opened = opened.and_then(|storage| storage.leaving(&settings.features_dir()));
     let storage = opened.context("the storage can't be opened")?;
     storage.check().await.context("the storage can't be used")?;
     Ok(storage)

@@ -53,8 +53,14 @@ pub fn run(args: TrainArgs) -> Result<()> {
     let work = tempfile::Builder::new().prefix(".training-").tempdir_in(parent)?;
     let stop = super::stop_on_interrupt()?;
     let data = read(&args.dataset, work.path(), &settings, &stop)?;
-    let plan =
-        Plan { recipe, body: &body, features_dir: settings.features_dir(), feature_cache_bytes: settings.feature_cache_bytes };
+    let plan = Plan {
+        recipe,
+        body: &body,
+        features_dir: settings.features_dir(),
+        feature_cache_bytes: settings.feature_cache_bytes,
+        exchange: None,
+        helpers: None,
+    };
     let mut bars = Bars::default();
     let trained = training::run(&plan, &data, None, &mut bars, &stop)?;
     bars.finish();

@@ -129,6 +129,8 @@ settings! {
         feature_cache_bytes: u64 = 32 << 30, "TOPGRAFT_FEATURE_CACHE_BYTES";
         /// Bytes of copies that are kept in the data folder of what is in `storage`; those used least recently go first.
         storage_cache_bytes: u64 = 64 << 30, "TOPGRAFT_STORAGE_CACHE_BYTES";
+        /// Bytes of bottleneck features that are kept in `storage` for all machines; those computed first go first.
+        storage_feature_bytes: u64 = 256 << 30, "TOPGRAFT_STORAGE_FEATURE_BYTES";
         /// Bytes of the disk under the data folder that uploads and jobs leave free, so that the database can go on writing. With
         /// less, uploads and jobs are refused (507) and workers begin none.
         min_free_bytes: u64 = 256 << 20, "TOPGRAFT_MIN_FREE_BYTES";

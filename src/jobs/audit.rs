@@ -7,6 +7,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use super::exchange::Bucket;
 use super::execute::{ExecuteError, training_data};
 use super::patience::insist;
 use super::watch::{Claimed, Held, StopReason, watch};
@@ -16,7 +17,7 @@ use crate::dataset::audit::{AuditSummary, Finding, findings};
 use crate::recipe::Recipe;
 use crate::storage::Storage;
 use crate::store::{Failure, Store, StoreError};
-use crate::training::{self, Event, Observer, ObserverError, Plan, TrainingData, TrainingError};
+use crate::training::{self, Event, Exchange, Observer, ObserverError, Plan, TrainingData, TrainingError};
 use crate::vision::weights::BodyWeights;
 
 /// The share of an audit that is extracting features, when none are there.
@@ -44,7 +45,9 @@ pub async fn run(
             let runtime = Handle::current();
             let look = move || {
                 let data = training_data(&settings, &storage, &runtime, &row, images)?;
-                audited(&settings, &body, &data, recorder, &stop)
+                let bucket = Bucket::new(&settings, &storage, &runtime);
+                let audited = audited(&settings, &body, &data, bucket.shared(), recorder, &stop);
+                bucket.trouble.take().map_or(audited, Err)
             };
             let audited = tokio::task::spawn_blocking(look).await;
             audited.unwrap_or_else(|panic| Err(ExecuteError::Panicked(panic.to_string())))
@@ -89,6 +92,7 @@ fn audited(
     settings: &Settings,
     body: &BodyWeights,
     data: &TrainingData,
+    exchange: Option<&dyn Exchange>,
     mut recorder: Recorder,
     stop: &AtomicBool,
 ) -> Result<(AuditSummary, Vec<Finding>), ExecuteError> {
@@ -97,6 +101,9 @@ fn audited(
         body,
         features_dir: settings.features_dir(),
         feature_cache_bytes: settings.feature_cache_bytes,
+        exchange,
+        // Few rows, and most of them a job has computed or will.
+        helpers: None,
     };
     let evidence = training::evidence(&plan, data, &mut recorder, stop)?;
     let findings = findings(&data.classes, &data.images, &evidence);

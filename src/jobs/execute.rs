@@ -7,7 +7,9 @@ use std::sync::atomic::AtomicBool;
 use tokio::runtime::Handle;
 use uuid::Uuid;
 
+use super::exchange::Bucket;
 use super::resume;
+use super::team::Team;
 use crate::artifact::{self, ArtifactError, MANIFEST};
 use crate::config::Settings;
 use crate::dataset::ImageRecord;
@@ -103,16 +105,19 @@ const NO_ROOM: &str = "the server's disk is full: free some space in the data fo
 pub fn execute(input: &Input, images: Vec<ImageRecord>) -> Result<Done, ExecuteError> {
     let Input { settings, storage, runtime, job, dataset, .. } = input;
     let data = training_data(settings, storage, runtime, dataset, images)?;
+    let (bucket, team) = (Bucket::new(settings, storage, runtime), Team::new(input));
     let plan = Plan {
         recipe: job.recipe,
         body: &input.body,
         features_dir: settings.features_dir(),
         feature_cache_bytes: settings.feature_cache_bytes,
+        exchange: bucket.shared(),
+        helpers: Some(&team),
     };
     let checkpoints = resume::checkpoints(input, &plan, &data)?;
     let mut recorder = Recorder { input, checkpoints: checkpoints.dir.clone(), lost: None };
     let trained = training::run(&plan, &data, Some(&checkpoints), &mut recorder, &input.stop);
-    if let Some(lost) = recorder.lost {
+    if let Some(lost) = recorder.lost.or_else(|| bucket.trouble.take()).or_else(|| team.trouble.take()) {
         return Err(lost);
     }
     let trained = trained?;

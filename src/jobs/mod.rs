@@ -1,13 +1,17 @@
-//! Jobs: the worker that runs them, and the supervisor that keeps workers alive. Their states are the store's. What a job would
-//! publish may also come from elsewhere: `import`.
+//! Jobs: the worker that runs them, and the supervisor that keeps workers alive. Their states are the store's. A job's features may be
+//! computed by several workers (`team` is how the job sees them, `help` what they do) and lie where those of other machines find them
+//! (`exchange`). What a job would publish may also come from elsewhere: `import`.
 
 mod audit;
+mod exchange;
 mod execute;
 pub mod health;
+mod help;
 pub mod import;
 mod patience;
 mod resume;
 mod supervisor;
+mod team;
 mod watch;
 pub mod worker;
 

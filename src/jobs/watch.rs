@@ -30,6 +30,8 @@ pub enum Claimed {
     Job(Uuid),
     /// An audit of a data set.
     Audit(Uuid),
+    /// A shard of a job's features, by its number.
+    Shard(Uuid, u32),
 }
 
 /// A claim.
@@ -49,6 +51,10 @@ impl Held {
             Claimed::Job(job) => store.heartbeat(job, self.lease, store::now(), self.lease_ms).await,
             Claimed::Audit(dataset) => {
                 let still_mine = store.audit_heartbeat(dataset, self.lease, store::now(), self.lease_ms).await?;
+                Ok(Heartbeat { still_mine, cancel_requested: false })
+            }
+            Claimed::Shard(job, shard) => {
+                let still_mine = store.shard_heartbeat((job, shard), self.lease, store::now(), self.lease_ms).await?;
                 Ok(Heartbeat { still_mine, cancel_requested: false })
             }
         }

@@ -1,6 +1,7 @@
-//! The worker: claims jobs and runs them, one after the other; audits of data sets, which are short, come before.
+//! The worker: claims jobs and runs them, one after the other; audits of data sets, which are short, come before. Without either it
+//! helps the jobs of other workers.
 //!
-//! A turn: (1) claim the oldest queued job under a fresh lease, or wait a moment; (2) load its data set; (3) train on a
+//! A turn: (1) claim the oldest queued job under a fresh lease, or help, or wait a moment; (2) load its data set; (3) train on a
 //! thread of its own, each event written as a row before training goes on; (4) meanwhile renew the lease and ask whether
 //! to stop; (5) publish the artifact, then enter its version and end the job in one transaction; a sweep's trial ends without
 //! a version, its artifact in the trial's folder. Whatever happens to the process, the row says what to do: an expired lease
@@ -9,7 +10,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -17,6 +18,7 @@ use uuid::Uuid;
 
 use super::audit;
 use super::execute::{self, Done, ExecuteError};
+use super::help::{Hands, Helped, help};
 use super::patience::{has_room, insist};
 use super::watch::{Claimed, Held, StopReason, watch};
 use crate::config::Settings;
@@ -40,6 +42,9 @@ pub enum WorkerError {
     #[error("the database: {0}")]
     Store(#[from] StoreError),
 }
+
+/// How long a worker doesn't help that wasn't able to: each shard that it comes to nothing with is one that no other helper gets.
+const UNHELPFUL: Duration = Duration::from_secs(60);
 
 /// What a worker has claimed.
 enum Work {
@@ -74,6 +79,7 @@ pub async fn run(
     tracing::info!(worker, "worker ready");
     let mut had_room = true;
     let mut news = store.news();
+    let mut helps_from = Instant::now();
     while !*shutdown.borrow() {
         let room = has_room(&settings).await;
         if had_room && !room {
@@ -98,6 +104,16 @@ pub async fn run(
                 run_job(&settings, (&store, &storage), &body, &job, lease, shutdown.clone()).await?;
             }
             Ok(None) => {
+                let helped = match helps_from <= Instant::now() {
+                    true => helped(&settings, (&store, &storage), &body, worker, &shutdown).await,
+                    false => Helped::Nothing,
+                };
+                match helped {
+                    // There may be a job by now.
+                    Helped::Some => continue,
+                    Helped::Nothing => {}
+                    Helped::Failed => helps_from = Instant::now() + UNHELPFUL,
+                }
                 tokio::select! {
                     () = news.of_work(IDLE) => {}
                     _ = shutdown.changed() => {}
@@ -111,6 +127,31 @@ pub async fn run(
         }
     }
     Ok(())
+}
+
+/// Helps another worker's job, if one wants help.
+async fn helped(
+    settings: &Arc<Settings>,
+    (store, storage): (&Store, &Storage),
+    body: &Arc<BodyWeights>,
+    worker: &str,
+    shutdown: &watch::Receiver<bool>,
+) -> Helped {
+    let hands = Hands {
+        settings: Arc::clone(settings),
+        store: store.clone(),
+        storage: storage.clone(),
+        runtime: Handle::current(),
+        body: Arc::clone(body),
+        worker: worker.to_owned(),
+        shutdown: shutdown.clone(),
+        yields: true,
+    };
+    let helped = tokio::task::spawn_blocking(move || help(&hands)).await;
+    helped.unwrap_or_else(|panic| {
+        tracing::error!(%panic, "helping broke down");
+        Helped::Failed
+    })
 }
 
 /// Waits, but not beyond a wish to end.
@@ -165,6 +206,7 @@ async fn run_job(
     watcher.abort();
     if storage.is_remote() {
         forget(settings, store, storage, job.id).await;
+        trim(settings, storage).await;
     }
     settled
 }
@@ -175,6 +217,17 @@ async fn forget(settings: &Settings, store: &Store, storage: &Storage, job: Uuid
         && let Err(error) = storage.remove_folder(&settings.checkpoint_dir(job)).await
     {
         tracing::warn!(%job, %error, "the states of a job that is over are left over in the storage");
+    }
+}
+
+/// Removes features from the storage that it has no room for.
+async fn trim(settings: &Settings, storage: &Storage) {
+    match storage.trim(&settings.features_dir(), settings.storage_feature_bytes).await {
+        Ok(trimmed) if trimmed.files > 0 => {
+            tracing::info!(files = trimmed.files, bytes = trimmed.bytes, "features made room in the storage");
+        }
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "features take more room in the storage than they may"),
     }
 }
 

@@ -33,6 +33,8 @@ const SHARE: u64 = 16;
 pub struct Cache {
     pub(super) root: PathBuf,
     pub(super) budget: u64,
+    /// The folder in which others make room.
+    apart: Option<Key>,
     /// Bytes of copies that this process made since it last looked.
     grown: AtomicU64,
 }
@@ -56,15 +58,28 @@ impl Drop for Pin {
 impl Cache {
     /// The cache in the data folder `root`, of `budget` bytes.
     pub fn new(root: &Path, budget: u64) -> Self {
-        Self { root: root.to_owned(), budget, grown: AtomicU64::new(0) }
+        Self { root: root.to_owned(), budget, apart: None, grown: AtomicU64::new(0) }
+    }
+
+    /// The same cache, but for what is in this folder.
+    pub fn leaving(&self, apart: Key) -> Self {
+        Self { apart: Some(apart), ..Self::new(&self.root, self.budget) }
+    }
+
+    /// Whether others make room for this file.
+    fn is_apart(&self, key: &Key) -> bool {
+        self.apart.as_ref().is_some_and(|apart| apart.name_below(key).is_some())
     }
 
     pub(super) fn mark_of(&self, key: &Key) -> PathBuf {
         key.path(&self.root.join(MARKS))
     }
 
-    /// Marks a file as a copy.
+    /// Marks a file as a copy that may go to make room here.
     pub fn mark(&self, key: &Key, file: &Metadata) -> io::Result<()> {
+        if self.is_apart(key) {
+            return Ok(());
+        }
         let mark = self.mark_of(key);
         let mut attempts = 0;
         loop {
@@ -77,8 +92,11 @@ impl Cache {
         }
     }
 
-    /// Takes note that so many bytes of copies were made; true if it is time to look whether all have room.
-    pub fn grew(&self, bytes: u64) -> bool {
+    /// Takes note that a copy of so many bytes was made; true if it is time to look whether all have room.
+    pub fn grew(&self, key: &Key, bytes: u64) -> bool {
+        if self.is_apart(key) {
+            return false;
+        }
         let grown = self.grown.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
         let due = grown > self.budget / SHARE;
         if due {

@@ -86,6 +86,16 @@ impl Storage {
         Self { root, remote: Some(Arc::new(remote)) }
     }
 
+    /// The same storage, which makes no room in a folder on this machine: what is kept and fetched there, others remove.
+    ///
+    /// # Errors
+    /// [`StorageError::Invalid`] if the folder isn't in the data folder.
+    pub fn leaving(self, dir: &Path) -> Result<Self, StorageError> {
+        let apart = self.key(dir)?;
+        let remote = self.remote.map(|remote| Arc::new(remote.leaving(apart)));
+        Ok(Self { remote, ..self })
+    }
+
     /// Whether other machines may share it.
     #[must_use]
     pub fn is_remote(&self) -> bool {
@@ -245,6 +255,19 @@ impl Storage {
         }
         let target = dir.to_owned();
         blocking(move || files::remove_dir(&target)).await.map_err(StorageError::at(dir))
+    }
+
+    /// Removes files of a folder from the store, those first that were kept first, until they have so many bytes or fewer. Copies
+    /// stay. Without a store, nothing is done.
+    ///
+    /// # Errors
+    /// [`StorageError`]: they may have more still.
+    pub async fn trim(&self, dir: &Path, budget: u64) -> Result<Evicted, StorageError> {
+        let key = self.key(dir)?;
+        match &self.remote {
+            Some(remote) => remote.trim(&key, budget).await,
+            None => Ok(Evicted::default()),
+        }
     }
 
     /// Removes copies from this machine, the least recently used first, until they have as many bytes as they may or fewer.

@@ -39,6 +39,12 @@ impl Remote {
         Self { store, signed, cache, root: Arc::clone(root), flights: Flights::default() }
     }
 
+    /// The same, but for a folder here in which others make room.
+    pub fn leaving(&self, apart: Key) -> Self {
+        let (store, root) = (Arc::clone(&self.store), Arc::clone(&self.root));
+        Self { store, signed: self.signed, cache: Arc::new(self.cache.leaving(apart)), root, flights: Flights::default() }
+    }
+
     /// Tries whether files can be written, listed and removed.
     pub async fn check(&self) -> Result<(), StorageError> {
         let probe = Location::from(PROBE);
@@ -81,7 +87,7 @@ impl Remote {
             return Ok((pin, "local"));
         }
         let (pin, bytes) = self.receive(key).await?;
-        self.grew(bytes).await;
+        self.grew(key, bytes).await;
         Ok((pin, "fetched"))
     }
 
@@ -163,6 +169,23 @@ impl Remote {
         self.on_disk(dir, Cache::remove_folder).await
     }
 
+    /// Removes files of a folder from the store, those first that were kept first, until they have so many bytes or fewer.
+    pub async fn trim(&self, dir: &Key, budget: u64) -> Result<Evicted, StorageError> {
+        let found = self.store.list(Some(&dir.location())).map_err(StorageError::of(dir));
+        let mut found: Vec<_> = found.try_collect().await?;
+        found.sort_by(|a, b| (b.last_modified, &b.location).cmp(&(a.last_modified, &a.location)));
+        let (mut total, mut trimmed) = (0u64, Evicted::default());
+        for object in found {
+            total = total.saturating_add(object.size);
+            if total > budget {
+                gone(self.store.delete(&object.location).await).map_err(StorageError::of(dir))?;
+                trimmed.files += 1;
+                trimmed.bytes += object.size;
+            }
+        }
+        Ok(trimmed)
+    }
+
     /// Makes room, if copies take more than they may.
     pub async fn evict(&self) -> Result<Evicted, StorageError> {
         let cache = Arc::clone(&self.cache);
@@ -172,8 +195,8 @@ impl Remote {
     }
 
     /// There are copies of so many bytes more.
-    pub(super) async fn grew(&self, bytes: u64) {
-        if !self.cache.grew(bytes) {
+    pub(super) async fn grew(&self, key: &Key, bytes: u64) {
+        if !self.cache.grew(key, bytes) {
             return;
         }
         // Whoever made the copy has it; that others take too much room is no fault of theirs.

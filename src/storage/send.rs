@@ -140,7 +140,7 @@ impl Remote {
     async fn kept(&self, key: &Key, found: Metadata) {
         let bytes = found.len();
         match self.on_disk(key, move |cache, key| cache.mark(key, &found)).await {
-            Ok(()) => self.grew(bytes).await,
+            Ok(()) => self.grew(key, bytes).await,
             // The store has it. The file here stays, that is all.
             Err(error) => tracing::warn!(%error, %key, "what was kept couldn't be marked as a copy"),
         }

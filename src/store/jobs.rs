@@ -24,6 +24,7 @@ pub use postpone::Waiting;
 pub use queue::{Claim, Heartbeat};
 pub(super) use request::{cancel, insert};
 pub use run::Published;
+pub(super) use run::holds;
 pub(super) use trials::trials_of;
 pub use trials::{Reserved, Trial, TrialResult};
 

@@ -6,13 +6,14 @@
 //! On SQLite, writes take one connection, so that those of a process queue up in order instead of colliding; other processes (the
 //! workers) are waited for. Every write is a transaction begun with the intention to write: what it read is still true when
 //! it writes. On PostgreSQL writers go on beside each other, and a transaction locks the rows whose reading it relies on. It locks them
-//! in one order, so that no two wait for each other: data sets, jobs by their ids, sweeps, keys.
+//! in one order, so that no two wait for each other: data sets, jobs by their ids, extractions and their shards, sweeps, keys.
 
 pub mod audit;
 pub mod audits;
 pub mod datasets;
 mod error;
 pub mod events;
+pub mod extractions;
 mod idempotency;
 pub mod jobs;
 pub mod keys;
@@ -34,6 +35,7 @@ pub use audits::{Audit, AuditState};
 pub use datasets::{Dataset, DatasetState, Image, NewDataset, Reader, Rejection};
 pub use error::{Conflict, Missing, OverQuota, StoreError};
 pub use events::Event;
+pub use extractions::{ClaimedShard, ShardStanding};
 pub use idempotency::{Answer, Keep, RequestKey};
 pub use jobs::{
     Claim, DatasetName, Failure, Heartbeat, Job, JobFilter, NewJob, Published, Reserved, StateEvent, Trial, TrialResult,

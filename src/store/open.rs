@@ -40,7 +40,10 @@ const SQLITE: [(i64, &str, &str); 9] = [
 const POSTGRES: [(i64, &str, &str); 1] = [(9, "init", include_str!("../../migrations/postgres/0009_init.sql"))];
 
 /// What came later, to both.
-const BOTH: [(i64, &str, &str); 1] = [(10, "readers", include_str!("../../migrations/0010_readers.sql"))];
+const BOTH: [(i64, &str, &str); 2] = [
+    (10, "readers", include_str!("../../migrations/0010_readers.sql")),
+    (11, "extractions", include_str!("../../migrations/0011_extractions.sql")),
+];
 
 impl Store {
     /// Opens the database, whose file is made if it isn't there, and brings its tables up to date.

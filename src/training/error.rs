@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::{CheckpointError, ObserverError, ShelfError};
+use super::{CheckpointError, InvalidNumbers, ObserverError, SharingError, ShelfError};
 use crate::dataset::split::SplitError;
 use crate::report::PhaseName;
 use crate::vision::picture::PictureError;
@@ -33,6 +33,9 @@ pub enum TrainingError {
     /// The feature store can't be read or written.
     #[error("bottleneck features: {0}")]
     Features(#[from] ShelfError),
+    /// Those that features are shared with can't be reached, or don't fit.
+    #[error("features can't be shared: {0}")]
+    Sharing(#[from] SharingError),
     /// The state after an epoch can't be written or used.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
@@ -56,6 +59,12 @@ pub enum TrainingError {
     Torch(#[from] tch::TchError),
 }
 
+impl From<InvalidNumbers> for TrainingError {
+    fn from(invalid: InvalidNumbers) -> Self {
+        Self::Sharing(SharingError(invalid.to_string()))
+    }
+}
+
 impl TrainingError {
     /// What the file system said, if it was that which refused.
     #[must_use]
@@ -77,6 +86,7 @@ impl TrainingError {
             Self::Split(_) => "class_too_small",
             Self::Picture { .. } | Self::Pack(_) => "dataset_unreadable",
             Self::Features(_) => "feature_store",
+            Self::Sharing(_) => "not_shared",
             Self::Checkpoint(_) => "checkpoint",
             Self::Diverged { .. } => "diverged",
             Self::Observer(_) => "not_recorded",

@@ -20,6 +20,7 @@ mod phase;
 mod progress;
 mod run;
 mod sample;
+mod scope;
 mod seeds;
 mod shift;
 mod weights;
@@ -32,7 +33,10 @@ pub use checkpoint::{Checkpoint, CheckpointError, Checkpoints, Place, verify as 
 pub use data::TrainingData;
 pub use error::TrainingError;
 pub use events::{Event, Observer, ObserverError};
-pub use features::{SegmentState, ShelfError, feature_segments, remove_owner, verify_segment};
+pub use features::{
+    Exchange, Finished, Helper, Helpers, InvalidNumbers, Numbers, SegmentState, Shard, SharingError, ShelfError, Standing,
+    arithmetics, feature_segments, is_of, remove_owner, verify_segment,
+};
 pub use manifest::Identity;
 pub use weights::{neighbours_from_tensors, outliers_from_tensors, tail_from_tensors};
 
@@ -55,6 +59,10 @@ pub struct Plan<'a> {
     pub features_dir: PathBuf,
     /// Bytes that the folder may take.
     pub feature_cache_bytes: u64,
+    /// Where features are kept for other machines, if they are.
+    pub exchange: Option<&'a dyn Exchange>,
+    /// Who computes features with this run, if anybody does.
+    pub helpers: Option<&'a dyn Helpers>,
 }
 
 impl Plan<'_> {

@@ -11,10 +11,9 @@ use super::features::{FeatureStore, Planned, Target, budget, demand, plan};
 use super::phase::{Outcome, PhaseRun};
 use super::progress::Reporter;
 use super::sample::{self, Draw, Sample};
+use super::scope::Scope;
 use super::{Observer, Plan, Trained, TrainingData, TrainingError, seeds, weights};
-use crate::dataset::ImageRecord;
-use crate::dataset::split::{Split, stratified};
-use crate::recipe::Recipe;
+use crate::dataset::split::Split;
 use crate::report::{Calibration, PhaseName, PhaseReport, Prediction, Report, SplitSummary, tempered};
 use crate::vision::augmentation::View;
 use crate::vision::backbone::Backbone;
@@ -58,30 +57,24 @@ impl<'a> Run<'a> {
         let device = device::device();
         let precision = device::resolve(recipe.precision, device, Profile::of(plan.body).is_some());
         let backbone = Backbone::new(plan.body, precision, device)?;
-        let labels: Vec<u32> = data.images.iter().map(|image| image.class).collect();
-        // By content, so that a renamed picture stays on its side.
-        let keys: Vec<&str> = data.images.iter().map(|image| image.sha256.as_str()).collect();
-        let group = |image: &ImageRecord| image.duplicate_group.filter(|_| recipe.group_duplicates);
-        let groups: Vec<Option<u32>> = data.images.iter().map(group).collect();
-        let split = stratified(&labels, &keys, &groups, recipe.validation_fraction, recipe.test_fraction, recipe.seed)?;
-        let from = if recipe.fine_tune.phase.epochs == 0 { UnfreezeFrom::NONE } else { recipe.fine_tune.unfreeze_from };
+        let scope = Scope::new(recipe, data)?;
         let mut reporter = Reporter::new(observer);
         let resumed = checkpoints.and_then(|checkpoints| checkpoints.resume.as_ref());
         let planned = match resumed {
             // Whatever the disk has room for by now: other views would make it another run.
             Some(checkpoint) => Planned::again(checkpoint.state.features.clone()),
-            None => planned(plan, &split, from, &backbone)?,
+            None => planned(plan, &scope, &backbone)?,
         };
         reporter.features(&planned.plan)?;
-        let mut store = FeatureStore::open(plan, data, backbone, from, &planned)?;
-        store.ensure(&samples(recipe, &split, planned.plan.views), &mut reporter, stop)?;
+        let mut store = FeatureStore::open(plan, data, backbone, scope.from, &planned)?;
+        store.ensure(&scope.samples(recipe, planned.plan.views), &mut reporter, stop)?;
         let draw = match planned.kept {
             None if recipe.augmentation.count > 0 => Draw::Fresh,
             _ => Draw::Stored { unaugmented: recipe.unaugmented(), views: planned.plan.views },
         };
         let scale = match resumed {
             Some(checkpoint) => checkpoint.state.feature_scale,
-            None => feature_scale(&mut store, &split.train, recipe.unaugmented(), stop)?,
+            None => feature_scale(&mut store, &scope.split.train, recipe.unaugmented(), stop)?,
         };
         seeds::seed_torch(recipe.seed, "head", 0);
         let head = Head::new(store.head_inputs(), recipe.head.units, data.classes.len(), scale, device)?;
@@ -89,6 +82,7 @@ impl<'a> Run<'a> {
         let dir = checkpoints.map(|checkpoints| checkpoints.dir.clone());
         let mut keeper = Keeper::new(dir, plan, data, planned.plan, scale);
         resumed.iter().flat_map(|checkpoint| &checkpoint.state.phases).for_each(|report| keeper.phase(report.clone()));
+        let Scope { labels, split, from } = scope;
         Ok(Self { plan, data, stop, reporter, precision, split, labels, from, draw, store, tail, keeper, resumed })
     }
 
@@ -215,21 +209,11 @@ const fn target(name: PhaseName) -> Target {
 }
 
 /// What is kept of the pictures, within the budget.
-fn planned(plan: &Plan<'_>, split: &Split, from: UnfreezeFrom, backbone: &Backbone) -> Result<Planned, TrainingError> {
+fn planned(plan: &Plan<'_>, scope: &Scope, backbone: &Backbone) -> Result<Planned, TrainingError> {
     let recipe = &plan.recipe;
-    let rows = (split.train.len() as u64, evaluated(recipe, split).count() as u64);
-    let demand = demand(recipe, from, backbone.precision(), rows, recipe.augmentation.count);
+    let rows = (scope.split.train.len() as u64, scope.evaluated(recipe).count() as u64);
+    let demand = demand(recipe, scope.from, backbone.precision(), rows, recipe.augmentation.count);
     Ok(self::plan(&demand, budget(&plan.features_dir, plan.feature_cache_bytes)?))
-}
-
-/// Every sample that the run may look at.
-fn samples(recipe: &Recipe, split: &Split, views: u32) -> Vec<Sample> {
-    sample::all_stored(&split.train, recipe.unaugmented(), views).chain(evaluated(recipe, split)).collect()
-}
-
-fn evaluated<'a>(recipe: &Recipe, split: &'a Split) -> impl Iterator<Item = Sample> + 'a {
-    let views = sample::evaluated(recipe.test_time_flip);
-    sample::seen(&split.validation, views).chain(sample::seen(&split.test, views))
 }
 
 /// One over the standard deviation of the features of the first few hundred of `images`, seen as `view`.

@@ -72,7 +72,7 @@ pub async fn missing(settings: &Settings, store: &Store, storage: &Storage) -> R
 /// Removes what was being fetched.
 fn fetched(settings: &Settings) -> Result<(), UpkeepError> {
     let mut folders = vec![settings.uploads_dir()];
-    for parent in [settings.datasets_dir(), settings.trials_dir(), settings.checkpoints_dir()] {
+    for parent in [settings.datasets_dir(), settings.trials_dir(), settings.checkpoints_dir(), settings.features_dir()] {
         folders.extend(entries(&parent)?.iter().map(fs::DirEntry::path));
     }
     for model in entries(&settings.models_dir())? {

@@ -152,6 +152,18 @@ pub fn resolve(choice: PrecisionChoice, device: Device, scales: bool) -> Precisi
     }
 }
 
+/// The precisions that `device` has instructions for, with weights that may have 8-bit scales.
+#[must_use]
+pub fn fast(device: Device, scales: bool) -> Vec<Precision> {
+    let choices = [PrecisionChoice::F32, PrecisionChoice::Bf16, PrecisionChoice::Int8];
+    let is_fast = |choice: &PrecisionChoice| match choice {
+        PrecisionChoice::Bf16 => device.is_cuda() || cpu_multiplies_bf16(),
+        PrecisionChoice::Int8 => !device.is_cuda() && scales && cpu_multiplies_int8(),
+        PrecisionChoice::F32 | PrecisionChoice::Auto => true,
+    };
+    choices.into_iter().filter(is_fast).map(|choice| resolve(choice, device, scales)).collect()
+}
+
 /// libtorch's element type of a precision of learning layers.
 #[must_use]
 pub const fn kind(precision: Precision) -> Kind {

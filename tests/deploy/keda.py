@@ -27,6 +27,11 @@ def sweep(name, concurrency):
 AUDIT = """insert into datasets (id, name, state, created_at) values ('d', 'd', 'ready', 0);
 insert into dataset_audits (dataset_id, state, created_at) values ('d', 'queued', 0);"""
 
+SHARDS = """insert into extractions (job_id, features, arithmetic, lease) values ('j7', 'f', 'a', 'l');
+insert into feature_shards (job_id, shard, samples) select 'j7', n, '0-0' from generate_series(0, 41) n;
+update feature_shards set state = 'running', lease_expires_at = 1 where shard = 0;
+update feature_shards set state = 'running' where shard = 1;"""
+
 # (what is done, how many workers that makes)
 STEPS = [
     ("", 0),
@@ -45,6 +50,10 @@ STEPS = [
     # More of them run than may, since somebody said so later.
     ("update sweeps set concurrency = 1; update jobs set state = 'running' where id in ('t2', 't3');", 6),
     ("delete from jobs; delete from dataset_audits;", 0),
+    # Features of a job that wants help: the one at a shard already, and more for those that wait.
+    (job("j7", "running") + SHARDS, 1 + 1 + 2),
+    ("update feature_shards set losses = 1 where state = 'queued';", 1 + 1),
+    ("delete from extractions;", 1),
 ]
 
 
@@ -55,8 +64,8 @@ def query():
 
 def migrations():
     """Those that PostgreSQL gets, in order."""
-    own = [folder for folder in (ROOT / "migrations").glob("postg*") if folder.is_dir()]
-    return sorted((own[0] if own else ROOT / "migrations").glob("*.sql"))
+    folder = ROOT / "migrations"
+    return sorted([*(folder / "postgres").glob("*.sql"), *folder.glob("*.sql")], key=lambda file: file.name)
 
 
 def main():

@@ -27,6 +27,7 @@ mod serving;
 mod stopping;
 mod sweeps;
 mod system;
+mod team;
 mod training;
 mod upkeep;
 mod v2;

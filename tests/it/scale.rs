@@ -7,16 +7,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use hyper_util::rt::TokioIo;
-use image::ImageFormat;
+use image::{ImageFormat, Rgb};
 use s3s::auth::SimpleAuth;
 use s3s::service::S3ServiceBuilder;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use crate::jobs::quick;
-use crate::pictures::{encoded, entries, zip};
+use crate::pictures::{encoded, entries, picture, written, zip};
 use crate::postgres::database;
 use crate::server::{Server, signal, wait_for};
+use crate::team::rows;
 
 /// What a job trains: epochs of the warm-up, and of the fine-tune phase.
 const EPOCHS: [usize; 2] = [60, 2];
@@ -165,4 +166,64 @@ fn jobs_outlive_workers_and_any_server_answers_for_any_model() {
     assert_eq!(other.delete("/v1/datasets/toys").status, 204);
     wait_for("the pictures to go", || bucket.is_empty("datasets").then_some(()));
     drop(kept);
+}
+
+/// A picture like no other, in one of two classes.
+fn numbered(number: usize) -> (String, Vec<u8>) {
+    let class = number % 2;
+    let mut picture = picture(class, number % 23);
+    (0..16).for_each(|bit| picture.put_pixel(bit, 0, Rgb([if number >> bit & 1 == 1 { 255 } else { 0 }; 3])));
+    (format!("many/{}/{number}.png", ["red", "green"][class]), written(&picture, ImageFormat::Png))
+}
+
+/// What a server's workers say of having helped a job: rows each time.
+fn helped(server: &Server, job: &str) -> Vec<u64> {
+    let log = server.log();
+    let lines = log.lines().filter(|line| line.contains("helped to compute features") && line.contains(job));
+    lines.map(|line| line.rsplit("rows=").next().unwrap().trim().parse().unwrap()).collect()
+}
+
+/// `TOPGRAFT_TEST_PICTURES=4000` for more than fit into every run.
+#[test]
+fn idle_workers_help_to_compute_features_and_no_row_is_computed_twice() {
+    let Some(url) = database() else { return };
+    let pictures: usize = std::env::var("TOPGRAFT_TEST_PICTURES").map_or(1040, |pictures| pictures.parse().unwrap());
+    let bucket = Bucket::start();
+    let machines = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let flags = ["--database", &url, "--workers", "2", "--threads", "1"];
+    let start = |dir: &tempfile::TempDir| Server::start_among(dir.path(), &flags, &bucket.variables());
+    let (one, other) = (start(&machines[0]), start(&machines[1]));
+    one.dataset("many", &zip(&(0..pictures).map(numbered).collect::<Vec<_>>()));
+    // Whoever isn't there yet can't help.
+    wait_for("the workers", || {
+        let ready = [&one, &other].map(|server| server.log().matches("worker ready").count());
+        (ready == [2, 2]).then_some(())
+    });
+    let recipe = json!({
+        "preset": "balanced", "head": {"units": 16}, "input_size": 160, "augmentation": {"views": 0}, "test_time_flip": false,
+        "group_duplicates": false, "warm_up": {"epochs": 1}, "fine_tune": {"epochs": 0, "unfreeze_from": "block5_conv1"}
+    });
+    let id = one.submit("many", "many", &recipe);
+    let job = other.finished(&id);
+    assert_eq!(job["state"], "succeeded", "{job}\n{}{}", one.log(), other.log());
+    let rows_of_all = job["features"]["rows"].as_u64().unwrap();
+    assert_eq!(rows_of_all, pictures as u64);
+    let by_helpers: Vec<u64> = [&one, &other].iter().flat_map(|server| helped(server, &id)).collect();
+    assert!(by_helpers.len() >= 3 && by_helpers.iter().all(|rows| *rows > 0), "{by_helpers:?}\n{}{}", one.log(), other.log());
+    let sum: u64 = by_helpers.iter().sum();
+    assert!(sum < rows_of_all, "{sum}");
+    let kept = rows(&bucket.dir.path().join("bucket/top/graft/cache/features"));
+    assert_eq!(kept.len() as u64, rows_of_all);
+    assert!(kept.values().all(|count| *count == 1), "each once");
+
+    // A machine that has none of them fetches them.
+    let third_machine = tempfile::tempdir().unwrap();
+    drop((one, other));
+    let third = start(&third_machine);
+    let again = third.finished(&third.submit("many", "many", &recipe));
+    assert_eq!(again["state"], "succeeded", "{again}\n{}", third.log());
+    assert_eq!(rows(&third_machine.path().join("cache/features")), kept);
+    assert_eq!(rows(&bucket.dir.path().join("bucket/top/graft/cache/features")), kept, "nothing was computed");
+    assert_eq!(third.delete("/v1/datasets/many").status, 204);
+    wait_for("the features to go", || bucket.is_empty("cache/features").then_some(()));
 }

@@ -17,7 +17,7 @@ use crate::pictures::{entries, zip};
 use crate::server::weights;
 
 /// A recipe with every kind of view, small enough for seconds.
-fn recipe(more: &Value) -> Value {
+pub fn recipe(more: &Value) -> Value {
     let mut recipe = json!({
         "preset": "balanced", "batch_size": 8, "head": {"units": 16}, "input_size": 160, "test_time_flip": true,
         "augmentation": {"views": 1},
@@ -31,17 +31,17 @@ fn recipe(more: &Value) -> Value {
 }
 
 /// Toy pictures and a feature cache.
-struct Bench {
+pub struct Bench {
     dir: tempfile::TempDir,
-    data: TrainingData,
+    pub data: TrainingData,
     body: BodyWeights,
     budget: u64,
 }
 
 /// What a run said, and what stops it.
 #[derive(Default)]
-struct Told {
-    plan: Option<FeaturePlan>,
+pub struct Told {
+    pub plan: Option<FeaturePlan>,
     /// Rows of features there from the start, as a share.
     first: Option<f64>,
     /// Progress events about features.
@@ -69,7 +69,7 @@ impl Observer for &mut Told {
 }
 
 impl Bench {
-    fn new(classes: usize, each: usize) -> Self {
+    pub fn new(classes: usize, each: usize) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let (archive, pack) = (dir.path().join("toys.zip"), dir.path().join("toys.pack"));
         std::fs::write(&archive, zip(&entries(classes, each))).unwrap();
@@ -85,22 +85,31 @@ impl Bench {
         Self { dir, data, body: BodyWeights::load(&weights()).unwrap(), budget: 1 << 30 }
     }
 
-    fn features(&self, name: &str) -> PathBuf {
+    pub fn features(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    fn run(&self, features: &Path, recipe: &Value, told: &mut Told) -> Result<Trained, TrainingError> {
+    pub fn plan(&self, features: &Path, recipe: &Value) -> Plan<'_> {
         let request: RecipeRequest = serde_json::from_value(recipe.clone()).unwrap();
-        let plan = Plan {
+        Plan {
             recipe: request.resolve().unwrap(),
             body: &self.body,
             features_dir: features.to_owned(),
             feature_cache_bytes: self.budget,
-        };
+            exchange: None,
+            helpers: None,
+        }
+    }
+
+    fn run(&self, features: &Path, recipe: &Value, told: &mut Told) -> Result<Trained, TrainingError> {
+        self.carry_out(&self.plan(features, recipe), told)
+    }
+
+    pub fn carry_out(&self, plan: &Plan<'_>, told: &mut Told) -> Result<Trained, TrainingError> {
         // The observer sets the flag that the run reads: one lives in the other's owner.
         let stop = AtomicBool::new(false);
         let mut observer = Forward { told, stop: &stop };
-        training::run(&plan, &self.data, None, &mut observer, &stop)
+        training::run(plan, &self.data, None, &mut observer, &stop)
     }
 }
 
@@ -120,7 +129,7 @@ impl Observer for Forward<'_> {
     }
 }
 
-fn numbers(trained: &Trained) -> Vec<&NamedTensor> {
+pub fn numbers(trained: &Trained) -> Vec<&NamedTensor> {
     trained.tensors.iter().collect()
 }
 

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::time::{Duration, SystemTime};
 
-use super::super::Evicted;
+use super::super::{Evicted, StorageError};
 use super::*;
 
 /// A mark's time: when its copy was last used.
@@ -163,4 +163,42 @@ async fn room_is_made_as_copies_come() {
     machine.keep("c/6", b"0123456789").await;
     assert_eq!(here(&machine), [""; 0]);
     assert!(machine.path("c/5").exists() && machine.path("c/6").exists());
+}
+
+#[tokio::test]
+async fn where_others_make_room_nothing_counts_and_nothing_goes() {
+    let store = in_memory();
+    let Machine { storage, root } = Machine::with(&store, 25);
+    assert!(matches!(storage.clone().leaving(Path::new("/elsewhere")), Err(StorageError::Invalid(_))));
+    let machine = Machine { storage: storage.leaving(&root.path().join("a")).unwrap(), root };
+    for name in ["a/1", "a/2", "a/3"] {
+        machine.keep(name, b"0123456789").await;
+    }
+    machine.keep("b/4", b"0123456789").await;
+    assert_eq!(machine.storage.evict().await.unwrap(), Evicted::default(), "only one of them counts");
+    fs::remove_file(machine.path("a/1")).unwrap();
+    let local = machine.storage.fetch(&machine.path("a/1")).await.unwrap();
+    assert_eq!(fs::read(local.path()).unwrap(), b"0123456789");
+    drop(local);
+    assert_eq!(here(&small(machine, &store)), ["a/1", "a/2", "a/3", "b/4"]);
+}
+
+#[tokio::test]
+async fn what_was_kept_first_leaves_the_store_first() {
+    let store = in_memory();
+    let machine = Machine::of(&store);
+    for name in ["a/1", "a/2", "a/3", "b/4"] {
+        machine.keep(name, b"0123456789").await;
+        // The store's clock has milliseconds.
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    let a = machine.path("a");
+    assert_eq!(machine.storage.trim(&a, 30).await.unwrap(), Evicted::default());
+    assert_eq!(machine.storage.trim(&a, 29).await.unwrap(), Evicted { files: 1, bytes: 10 });
+    let left: Vec<_> = machine.storage.list(&a).await.unwrap().into_iter().map(|kept| kept.name).collect();
+    assert_eq!(left, ["2", "3"]);
+    assert_eq!(here(&machine), ["a/1", "a/2", "a/3", "b/4"], "copies make room for themselves");
+    assert_eq!(machine.storage.trim(&a, 0).await.unwrap().files, 2);
+    assert_eq!(machine.storage.list(&machine.path("b")).await.unwrap().len(), 1);
+    assert_eq!(Machine::alone().storage.trim(&a, 0).await.ok(), None, "another's folder");
 }

@@ -4,6 +4,7 @@ use uuid::Uuid;
 
 use super::{Failure, Job, StateEvent, job, settle};
 use crate::report::Progress;
+use crate::store::extractions::release_shards;
 use crate::store::rows::Cells;
 use crate::store::sql::{Row, query};
 use crate::store::{EventKind, JobState};
@@ -75,17 +76,22 @@ impl Store {
         }
     }
 
-    async fn try_claim(&self, claim: &Claim<'_>) -> Result<Tried, StoreError> {
-        // Idle workers ask all the time, and a look needs no lock.
+    /// Whether a job waits for a worker, or for its lost worker to be noticed.
+    ///
+    /// # Errors
+    /// The database's own.
+    pub async fn job_waits(&self, now: i64) -> Result<bool, StoreError> {
         let waiting = query(concat!(
             "select 1 from jobs waiting where (state = 'running' and lease_expires_at < $1) or (",
             may_begin!("$1"),
             ") limit 1"
-        ))
-        .bind(claim.now)
-        .fetch_optional(&self.read)
-        .await?;
-        if waiting.is_none() {
+        ));
+        Ok(waiting.bind(now).fetch_optional(&self.read).await?.is_some())
+    }
+
+    async fn try_claim(&self, claim: &Claim<'_>) -> Result<Tried, StoreError> {
+        // Idle workers ask all the time, and a look needs no lock.
+        if !self.job_waits(claim.now).await? {
             return Ok(Tried::Nothing);
         }
         let mut tx = self.begin().await?;
@@ -157,7 +163,8 @@ impl Store {
         Ok(settled)
     }
 
-    /// Settles the jobs of a worker whose process has ended, likewise. `reason` is how it ended, for people.
+    /// Settles the jobs of a worker whose process has ended, likewise, and gives back what it helped with. `reason` is how it ended, for
+    /// people.
     ///
     /// # Errors
     /// The database's own.
@@ -173,6 +180,7 @@ impl Store {
             .fetch_all(&mut tx)
             .await?;
         let settled = abandon(&mut tx, &rows, reason, max_attempts).await?;
+        release_shards(&mut tx, worker).await?;
         tx.commit().await?;
         Ok(settled)
     }

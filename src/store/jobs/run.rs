@@ -210,7 +210,7 @@ impl Store {
 }
 
 /// Whether the claim holds, and until the transaction ends; the job's attempts.
-pub(super) async fn holds(tx: &mut Tx, id: Uuid, lease: Uuid) -> Result<u32, StoreError> {
+pub(in crate::store) async fn holds(tx: &mut Tx, id: Uuid, lease: Uuid) -> Result<u32, StoreError> {
     let row = query("select attempts from jobs where id = $1 and state = 'running' and lease = $2 /*pg for update*/")
         .bind(id.to_string())
         .bind(lease.to_string())

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 
-use tch::Tensor;
+use tch::{Device, Tensor};
 
 use super::crew::Crew;
 use super::render::Renderer;
@@ -17,6 +17,8 @@ use crate::vision::backbone::Backbone;
 use crate::vision::device;
 use crate::vision::int8::Profile;
 use crate::vision::layers::{CONVS, UnfreezeFrom};
+use crate::vision::precision::Precision;
+use crate::vision::weights::BodyWeights;
 
 /// Pictures a forward pass on a GPU.
 const GPU_BATCH: usize = 64;
@@ -72,14 +74,36 @@ impl Levels {
     }
 }
 
+fn arithmetic(body: &BodyWeights, precision: Precision, device: Device) -> String {
+    let weights: String = body.sha256().chars().take(16).collect();
+    let scales = Profile::of(body).filter(|_| precision.is_int8());
+    let scales = scales.map(|profile| format!("-{}", profile.id())).unwrap_or_default();
+    let place = if device.is_cuda() { "-cuda" } else { "" };
+    format!("{weights}-{}{scales}{place}", precision.as_str())
+}
+
+/// The arithmetics that are fast on this process's device, with the weights of `body`, by name.
+#[must_use]
+pub fn arithmetics(body: &BodyWeights) -> Vec<String> {
+    let device = device::device();
+    let fast = device::fast(device, Profile::of(body).is_some());
+    fast.into_iter().map(|precision| arithmetic(body, precision, device)).collect()
+}
+
+/// The precision of an arithmetic by its name, if it is one of [`arithmetics`].
+pub fn in_arithmetic(body: &BodyWeights, device: Device, name: &str) -> Option<Precision> {
+    let fast = device::fast(device, Profile::of(body).is_some());
+    fast.into_iter().find(|precision| arithmetic(body, *precision, device) == name)
+}
+
 /// Computes rows.
 pub struct Extractor<'a> {
     pub renderer: Renderer<'a>,
     pub backbone: Backbone,
     pub levels: Levels,
     crew: Crew,
-    /// Names weights, arithmetic, device and pixels.
-    name: String,
+    /// Names weights, precision and kind of device.
+    arithmetic: String,
 }
 
 impl<'a> Extractor<'a> {
@@ -87,23 +111,28 @@ impl<'a> Extractor<'a> {
     pub fn new(plan: &Plan<'_>, data: &'a TrainingData, backbone: Backbone, from: UnfreezeFrom, kept: UnfreezeFrom) -> Self {
         let preprocessing = plan.preprocessing();
         let renderer = Renderer { data, preprocessing, strengths: plan.recipe.augmentation.strengths };
-        let body: String = plan.body.sha256().chars().take(16).collect();
-        let scales = Profile::of(plan.body).filter(|_| backbone.precision().is_int8());
-        let scales = scales.map(|profile| format!("-{}", profile.id())).unwrap_or_default();
-        let place = if backbone.device().is_cuda() { "-cuda" } else { "" };
-        let name = format!("{body}-{}{scales}{place}-{}", backbone.precision().as_str(), preprocessing.cache_key());
+        let arithmetic = arithmetic(plan.body, backbone.precision(), backbone.device());
         let levels = Levels::new(&backbone, from, kept, preprocessing.input_size);
-        Self { renderer, levels, crew: Crew::new(&backbone), backbone, name }
+        Self { renderer, levels, crew: Crew::new(&backbone), backbone, arithmetic }
+    }
+
+    /// Names weights, precision and kind of device: who computes in the same arithmetic can compute this one's rows.
+    pub fn arithmetic(&self) -> &str {
+        &self.arithmetic
+    }
+
+    fn name(&self) -> String {
+        format!("{}-{}", self.arithmetic, self.renderer.preprocessing.cache_key())
     }
 
     /// Name of the shelf of kept rows: all that decides their bytes but the picture and the view.
     pub fn kept_name(&self) -> String {
-        format!("{}-{}", self.name, self.levels.kept.level().boundary())
+        format!("{}-{}", self.name(), self.levels.kept.level().boundary())
     }
 
     /// Name of the shelf of rows at the top of the body.
     pub fn top_name(&self) -> String {
-        format!("{}-{}-learning-from-{}", self.name, UnfreezeFrom::NONE.boundary(), self.levels.from.boundary())
+        format!("{}-{}-learning-from-{}", self.name(), UnfreezeFrom::NONE.boundary(), self.levels.from.boundary())
     }
 
     /// What is missing of `samples`, a picture at a time.

@@ -4,6 +4,7 @@
 //! ```text
 //! plan      what to keep, given a budget: layer and views        pure
 //! extract   pictures → views → activations, a thread a core      the expensive part, once
+//! share     a run's missing rows in shards, for others to help   pure
 //! shelf     rows on disk: checked, compressed, found by content  no tensors
 //! each      rows → tensors, read ahead of the network            every epoch
 //! ```
@@ -11,20 +12,27 @@
 //! the picture's hash and the view. When nothing can be kept, [`FeatureStore::each`] computes what it is asked for.
 
 mod crew;
+mod divide;
 mod each;
 mod extract;
+mod help;
 mod plan;
 mod render;
 mod rows;
+mod share;
 mod shelf;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+pub use extract::arithmetics;
+pub use help::Helper;
 pub use plan::{Planned, demand, plan};
-pub use shelf::{SegmentState, ShelfError, remove_owner, segments as feature_segments, verify as verify_segment};
+pub use share::{Exchange, Finished, Helpers, InvalidNumbers, Numbers, Shard, SharingError, Standing};
+pub use shelf::{SegmentState, ShelfError, is_of, remove_owner, segments as feature_segments, verify as verify_segment};
 
 use super::progress::Reporter;
 use super::sample::Sample;
@@ -33,10 +41,10 @@ use crate::report::Stage;
 use crate::vision::backbone::Backbone;
 use crate::vision::layers::UnfreezeFrom;
 use extract::{Extractor, Wanted};
-use shelf::{RowKey, Shelf, Writer, evict, held};
+use shelf::{RowKey, Shelf, Turn, Writer, evict, held};
 
 /// How often another process that writes the same features is asked whether it has done.
-const TURN: Duration = Duration::from_millis(200);
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// Bytes of the disk that are left to others, the database and models among them.
 const RESERVE: u64 = 1 << 30;
@@ -56,6 +64,8 @@ pub struct FeatureStore<'a> {
     shelves: Option<Shelves>,
     root: PathBuf,
     budget: u64,
+    exchange: Option<&'a dyn Exchange>,
+    helpers: Option<&'a dyn Helpers>,
 }
 
 /// Where rows are kept.
@@ -69,7 +79,7 @@ struct Shelves {
 impl<'a> FeatureStore<'a> {
     /// Opens the store of a run; computes nothing.
     pub fn open(
-        plan: &Plan<'_>,
+        plan: &'a Plan<'a>,
         data: &'a TrainingData,
         backbone: Backbone,
         from: UnfreezeFrom,
@@ -89,7 +99,8 @@ impl<'a> FeatureStore<'a> {
                 Some(Shelves { kept, top })
             }
         };
-        Ok(Self { extractor, shelves, root, budget: planned.plan.budget_bytes })
+        let (exchange, helpers) = (plan.exchange, plan.helpers);
+        Ok(Self { extractor, shelves, root, budget: planned.plan.budget_bytes, exchange, helpers })
     }
 
     /// Numbers a row that the head takes.
@@ -97,46 +108,136 @@ impl<'a> FeatureStore<'a> {
         self.extractor.levels.top.numbers()
     }
 
-    /// Computes and keeps what isn't kept yet of `samples`. Does nothing if nothing is kept.
+    /// Sees to it that all rows of `samples` are kept: fetches what others computed, computes the rest, with others where there are
+    /// any. Does nothing if nothing is kept.
     ///
-    /// What is finished stays if the run ends in the middle, and isn't computed again. If another process writes the same
-    /// features just now, waits for it and uses what it wrote.
+    /// What is finished stays if the run ends in the middle, and isn't computed again. If another run computes the same
+    /// features just now, waits for it and uses what it computed.
     pub fn ensure(&mut self, samples: &[Sample], reporter: &mut Reporter<'_>, stop: &AtomicBool) -> Result<(), TrainingError> {
-        let Self { extractor, shelves, root, budget } = self;
-        let Some(shelves) = shelves else { return Ok(()) };
-        let there = |wanted: &[Wanted]| samples.len() - wanted.iter().map(|Wanted { views, .. }| views.len()).sum::<usize>();
-        let wanted = extractor.missing(samples, &shelves.kept, shelves.top.as_ref());
-        if wanted.is_empty() {
+        if self.missing(samples).is_empty() {
             return Ok(());
         }
-        reporter.progress(Stage::Features, 0, 0, there(&wanted), samples.len())?;
-        let (mut kept, mut top) = shelves.writers(&extractor.renderer.data.content_sha256, stop)?;
-        // Another process may have written them while this one waited.
-        shelves.refresh()?;
-        let wanted = extractor.missing(samples, &shelves.kept, shelves.top.as_ref());
-        // Room first, so that the disk holds the old and the new at no time.
-        evict(root, budget.saturating_sub(extractor.bytes(&wanted)))?;
-        let mut done = there(&wanted);
-        let renderer = extractor.renderer;
-        let extracted = extractor.extract(&wanted, &shelves.kept, stop, |computed| {
-            let key = renderer.key(computed.sample);
-            if let Some(row) = computed.kept {
-                kept.append(key, &row)?;
-            }
-            if let (Some(top), Some(row)) = (&mut top, computed.top) {
-                top.append(key, &row)?;
-            }
-            done += 1;
-            Ok(reporter.progress(Stage::Features, 0, 0, done, samples.len())?)
-        });
-        // Whatever ended it, what was computed is kept.
-        kept.finish()?;
-        top.map_or(Ok(()), Writer::finish)?;
-        extracted?;
-        shelves.refresh()?;
-        evict(root, *budget)?;
+        self.report(samples, reporter)?;
+        self.gather(samples)?;
+        let helpers = self.helpers.filter(|_| !self.missing(samples).is_empty());
+        let turn = helpers.map(|helpers| self.turn(helpers, stop)).transpose()?;
+        if let Some(helpers) = helpers {
+            // Another run may have computed them while this one waited.
+            self.gather(samples)?;
+            self.divide(helpers, samples, reporter, stop)?;
+        }
+        self.compute_missing(samples, reporter, stop)?;
+        drop(turn);
+        evict(&self.root, self.budget)?;
         Ok(())
     }
+
+    /// What isn't kept yet, as far as is known.
+    fn missing(&self, samples: &[Sample]) -> Vec<Wanted> {
+        let shelves = self.shelves.as_ref();
+        shelves.map_or_else(Vec::new, |shelves| self.extractor.missing(samples, &shelves.kept, shelves.top.as_ref()))
+    }
+
+    /// Says how many rows are there, and answers it.
+    fn report(&self, samples: &[Sample], reporter: &mut Reporter<'_>) -> Result<usize, TrainingError> {
+        let there = samples.len() - views(&self.missing(samples));
+        reporter.progress(Stage::Features, 0, 0, there, samples.len())?;
+        Ok(there)
+    }
+
+    /// Computes what is missing, as the only one: a part that others left out, or everything.
+    fn compute_missing(
+        &mut self,
+        samples: &[Sample],
+        reporter: &mut Reporter<'_>,
+        stop: &AtomicBool,
+    ) -> Result<(), TrainingError> {
+        if self.missing(samples).is_empty() {
+            return Ok(());
+        }
+        let Some(writers) = self.writers(Turn::Alone, stop)? else { return Ok(()) };
+        self.refresh()?;
+        let wanted = self.missing(samples);
+        self.make_room(&wanted)?;
+        let mut done = self.report(samples, reporter)?;
+        self.compute(&wanted, writers, stop, || {
+            done += 1;
+            Ok(reporter.progress(Stage::Features, 0, 0, done, samples.len())?)
+        })?;
+        Ok(self.refresh()?)
+    }
+
+    /// Computes what is wanted and answers the segments that hold it; `told` after each view. Whatever ends it, what was computed is
+    /// kept.
+    fn compute(
+        &mut self,
+        wanted: &[Wanted],
+        (mut kept, mut top): (Writer, Option<Writer>),
+        stop: &AtomicBool,
+        mut told: impl FnMut() -> Result<(), TrainingError>,
+    ) -> Result<Vec<PathBuf>, TrainingError> {
+        let Self { extractor, shelves: Some(shelves), exchange, .. } = self else { return Ok(Vec::new()) };
+        let renderer = extractor.renderer;
+        let mut closed = Vec::new();
+        let mut close = |segment: Option<PathBuf>| -> Result<(), TrainingError> {
+            if let (Some(segment), Some(exchange)) = (&segment, *exchange) {
+                exchange.keep(segment)?;
+            }
+            closed.extend(segment);
+            Ok(())
+        };
+        let extracted = extractor.extract(wanted, &shelves.kept, stop, |computed| {
+            let key = renderer.key(computed.sample);
+            if let Some(row) = computed.kept {
+                close(kept.append(key, &row)?)?;
+            }
+            if let (Some(top), Some(row)) = (&mut top, computed.top) {
+                close(top.append(key, &row)?)?;
+            }
+            told()
+        });
+        let ends = [Some(kept), top].map(|writer| writer.map_or(Ok(None), Writer::finish));
+        let ended = ends.into_iter().try_for_each(|end| close(end?));
+        extracted?;
+        ended?;
+        Ok(closed)
+    }
+
+    /// Makes room for what is wanted first, so that the disk holds the old and the new at no time.
+    fn make_room(&self, wanted: &[Wanted]) -> Result<(), TrainingError> {
+        evict(&self.root, self.budget.saturating_sub(self.extractor.bytes(wanted)))?;
+        Ok(())
+    }
+
+    /// A right to write, as soon as no other process has one that excludes it; `None` if nothing is kept.
+    fn writers(&self, turn: Turn, stop: &AtomicBool) -> Result<Option<(Writer, Option<Writer>)>, TrainingError> {
+        let Some(shelves) = &self.shelves else { return Ok(None) };
+        let content = &self.extractor.renderer.data.content_sha256;
+        loop {
+            if let Some(writers) = shelves.try_writers(content, turn)? {
+                return Ok(Some(writers));
+            }
+            if stop.load(Ordering::Relaxed) {
+                return Err(TrainingError::Stopped);
+            }
+            thread::sleep(PAUSE);
+        }
+    }
+
+    /// The segments that hold rows of `samples`.
+    fn segments_of(&self, samples: &[Sample]) -> BTreeSet<PathBuf> {
+        let keys: Vec<RowKey> = samples.iter().map(|&sample| self.extractor.renderer.key(sample)).collect();
+        self.shelves.iter().flat_map(Shelves::each).flat_map(|shelf| shelf.segments_of(&keys)).collect()
+    }
+
+    fn refresh(&mut self) -> Result<(), ShelfError> {
+        self.shelves.as_mut().map_or(Ok(()), Shelves::refresh)
+    }
+}
+
+/// Views that are wanted.
+fn views(wanted: &[Wanted]) -> usize {
+    wanted.iter().map(|Wanted { views, .. }| views.len()).sum()
 }
 
 /// Bytes that features in `root` may take: what is `allowed`, and what the disk has room for.
@@ -148,29 +249,22 @@ pub fn budget(root: &Path, allowed: u64) -> Result<u64, TrainingError> {
 }
 
 impl Shelves {
-    /// The right to write, as soon as no other process has it.
-    fn writers(&self, content_sha256: &str, stop: &AtomicBool) -> Result<(Writer, Option<Writer>), TrainingError> {
-        loop {
-            if let Some(kept) = self.kept.try_writer(content_sha256)? {
-                match &self.top {
-                    None => return Ok((kept, None)),
-                    // Whoever has one of the two and not the other gives it back, so that two never wait for each other.
-                    Some(top) => {
-                        if let Some(top) = top.try_writer(content_sha256)? {
-                            return Ok((kept, Some(top)));
-                        }
-                    }
-                }
-            }
-            if stop.load(Ordering::Relaxed) {
-                return Err(TrainingError::Stopped);
-            }
-            thread::sleep(TURN);
+    /// A right to write to both, unless another process has one that excludes it.
+    fn try_writers(&self, content_sha256: &str, turn: Turn) -> Result<Option<(Writer, Option<Writer>)>, ShelfError> {
+        let Some(kept) = self.kept.try_writer(content_sha256, turn)? else { return Ok(None) };
+        // Whoever has one of the two and not the other gives it back, so that two never wait for each other.
+        match &self.top {
+            None => Ok(Some((kept, None))),
+            Some(top) => Ok(top.try_writer(content_sha256, turn)?.map(|top| (kept, Some(top)))),
         }
     }
 
     fn refresh(&mut self) -> Result<(), ShelfError> {
         self.kept.refresh()?;
         self.top.as_mut().map_or(Ok(()), Shelf::refresh)
+    }
+
+    fn each(&self) -> impl Iterator<Item = &Shelf> {
+        std::iter::once(&self.kept).chain(&self.top)
     }
 }

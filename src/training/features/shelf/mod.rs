@@ -5,7 +5,7 @@
 //! renamed: one that is there is whole, and a run that is interrupted leaves all that it had closed. A segment's name
 //! begins with the data set that it was computed for, so that it can go with it, but any run may read any row.
 //!
-//! Several processes may have a shelf open, one of them writes. The index is in memory, 32 bytes a row; rows are read as
+//! Several processes may have a shelf open. One of them writes, or some that divide the rows among them. The index is in memory, 32 bytes a row; rows are read as
 //! they are needed, each checked.
 
 mod codec;
@@ -33,8 +33,9 @@ use segment::{Entry, SEGMENT_BYTES};
 
 pub use error::ShelfError;
 pub use evict::{evict, held, remove_owner};
+pub use segment::is_of;
 pub use verify::{SegmentState, segments, verify};
-pub use writer::Writer;
+pub use writer::{Turn, Writer};
 
 /// Names a row on its shelf.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -156,15 +157,32 @@ impl Shelf {
         })
     }
 
-    /// Takes the turn to write rows for the data set of this content; `None` while anybody else has it, who may be writing
-    /// the very rows: ask again later. Others may have written until just now, so [`Shelf::refresh`] before computing
+    /// Takes a turn to write rows for the data set of this content; `None` while anybody else has one that excludes it, who may be
+    /// writing the very rows: ask again later. Others may have written until just now, so [`Shelf::refresh`] before computing
     /// anything. Whoever writes to several shelves at once takes them in the order of their names, or two may wait for each
     /// other.
     ///
     /// # Errors
     /// [`ShelfError::Invalid`] if it isn't a content hash; [`ShelfError::Io`] when the folder can't be written to.
-    pub fn try_writer(&self, content_sha256: &str) -> Result<Option<Writer>, ShelfError> {
-        Writer::begin(&self.dir, self.row_bytes, content_sha256, Arc::clone(&self.lease))
+    pub fn try_writer(&self, content_sha256: &str, turn: Turn) -> Result<Option<Writer>, ShelfError> {
+        Writer::begin(&self.dir, self.row_bytes, content_sha256, turn, Arc::clone(&self.lease))
+    }
+
+    /// The segments that hold these rows, as far as this shelf has them.
+    pub fn segments_of<'k>(&self, keys: impl IntoIterator<Item = &'k RowKey>) -> BTreeSet<PathBuf> {
+        let found = keys.into_iter().filter_map(|key| self.find(key));
+        found.map(|row| self.dir.join(&self.segments[row.segment as usize])).collect()
+    }
+
+    /// Its folder.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        // It was given as text.
+        self.dir.file_name().and_then(|name| name.to_str()).unwrap_or_default()
     }
 
     fn find(&self, key: &RowKey) -> Option<&Row> {

@@ -140,6 +140,12 @@ fn owner_of(name: &str) -> Option<&str> {
     (owner(name).ok()? == name && !unique.is_empty()).then_some(name)
 }
 
+/// Whether a file name is that of a segment computed for the data set of this content.
+#[must_use]
+pub fn is_of(name: &str, content_sha256: &str) -> bool {
+    owner(content_sha256).is_ok_and(|owner| owner_of(name) == Some(owner))
+}
+
 /// The file names of the segments in `dir`, of `of` alone if there is one; other files are nobody's business here.
 pub fn names(dir: &Path, of: Option<&str>) -> io::Result<BTreeSet<String>> {
     let mut names = BTreeSet::new();

@@ -29,8 +29,8 @@ fn row(number: usize, bytes: usize) -> Vec<u8> {
 
 /// Writes `numbers` as one segment.
 fn write(shelf: &Shelf, owner: &str, numbers: std::ops::Range<usize>) {
-    let mut writer = shelf.try_writer(owner).unwrap().unwrap();
-    numbers.for_each(|number| writer.append(key(number), &row(number, shelf.row_bytes as usize)).unwrap());
+    let mut writer = shelf.try_writer(owner, Turn::Alone).unwrap().unwrap();
+    numbers.for_each(|number| drop(writer.append(key(number), &row(number, shelf.row_bytes as usize)).unwrap()));
     writer.finish().unwrap();
 }
 
@@ -62,7 +62,7 @@ proptest! {
     ) {
         let root = tempfile::tempdir().unwrap();
         let mut shelf = Shelf::open(root.path(), "shelf", bytes).unwrap();
-        let mut writer = shelf.try_writer(OWNER).unwrap().unwrap();
+        let mut writer = shelf.try_writer(OWNER, Turn::Alone).unwrap().unwrap();
         let mut expected = BTreeMap::new();
         for (key, row, cut) in &rows {
             let key = RowKey([*key; 16]);
@@ -117,9 +117,9 @@ fn keys_tell_pictures_and_views_apart() {
 fn an_interrupted_writer_leaves_the_segments_that_it_had_closed() {
     let root = tempfile::tempdir().unwrap();
     let shelf = Shelf::open(root.path(), "shelf", 8).unwrap();
-    let mut writer = shelf.try_writer(OWNER).unwrap().unwrap();
+    let mut writer = shelf.try_writer(OWNER, Turn::Alone).unwrap().unwrap();
     let rows = SEGMENT_ROWS + 3;
-    (0..rows).for_each(|number| writer.append(key(number), &row(number, 8)).unwrap());
+    (0..rows).for_each(|number| drop(writer.append(key(number), &row(number, 8)).unwrap()));
     // Full at `SEGMENT_ROWS`; what a killed process couldn't clear away is no segment.
     drop(writer);
     fs::write(shelf.dir.join(".writing-killed"), "tgshelf1").unwrap();
@@ -145,7 +145,7 @@ fn large_rows_close_a_segment_before_it_has_all_its_rows() {
         (state >> 24) as u8
     });
     let noise: Vec<u8> = noise.by_ref().take(bytes).collect();
-    let mut writer = shelf.try_writer(OWNER).unwrap().unwrap();
+    let mut writer = shelf.try_writer(OWNER, Turn::Alone).unwrap().unwrap();
     writer.append(key(0), &noise).unwrap();
     assert_eq!(segments(&shelf.dir).len(), 0);
     writer.append(key(1), &noise).unwrap();
@@ -175,17 +175,41 @@ fn one_writes_at_a_time() {
     let root = tempfile::tempdir().unwrap();
     let one = Shelf::open(root.path(), "shelf", 64).unwrap();
     let two = Shelf::open(root.path(), "shelf", 64).unwrap();
-    let writer = one.try_writer(OWNER).unwrap().unwrap();
-    assert!(two.try_writer(OWNER).unwrap().is_none() && one.try_writer(OTHER).unwrap().is_none());
+    let writer = one.try_writer(OWNER, Turn::Alone).unwrap().unwrap();
+    assert!(two.try_writer(OWNER, Turn::Alone).unwrap().is_none() && one.try_writer(OTHER, Turn::Alone).unwrap().is_none());
     drop(writer);
-    assert!(two.try_writer(OWNER).unwrap().is_some());
+    assert!(two.try_writer(OWNER, Turn::Alone).unwrap().is_some());
+}
+
+#[test]
+fn those_who_divide_the_rows_write_at_the_same_time_and_nobody_else() {
+    let root = tempfile::tempdir().unwrap();
+    let shelves: Vec<Shelf> = (0..3).map(|_| Shelf::open(root.path(), "shelf", 8).unwrap()).collect();
+    // An interrupted writer's: nobody is at work when the first one comes.
+    let left = root.path().join("shelf/.writing-left");
+    fs::write(&left, "half").unwrap();
+    let mut one = shelves[0].try_writer(OWNER, Turn::Together).unwrap().unwrap();
+    assert!(!left.exists());
+    one.append(key(0), &row(0, 8)).unwrap();
+    let mut two = shelves[1].try_writer(OWNER, Turn::Together).unwrap().unwrap();
+    assert!(shelves[2].try_writer(OWNER, Turn::Alone).unwrap().is_none());
+    two.append(key(1), &row(1, 8)).unwrap();
+    let segments: BTreeSet<PathBuf> = [one, two].into_iter().map(|writer| writer.finish().unwrap().unwrap()).collect();
+    assert_eq!(segments.len(), 2, "what the first one was writing was left to it");
+    let writer = shelves[2].try_writer(OWNER, Turn::Alone).unwrap().unwrap();
+    assert!(shelves[0].try_writer(OWNER, Turn::Together).unwrap().is_none());
+    assert_eq!(writer.finish().unwrap(), None, "nothing was written");
+    let mut shelf = Shelf::open(root.path(), "shelf", 8).unwrap();
+    shelf.refresh().unwrap();
+    assert_holds(&shelf, 0..2);
+    assert_eq!(shelf.segments_of(&[key(0), key(1), key(2)]), segments);
 }
 
 #[test]
 fn more_segments_than_files_stay_open_are_read() {
     let root = tempfile::tempdir().unwrap();
     let mut shelf = Shelf::open(root.path(), "shelf", 8).unwrap();
-    let mut writer = shelf.try_writer(OWNER).unwrap().unwrap();
+    let mut writer = shelf.try_writer(OWNER, Turn::Alone).unwrap().unwrap();
     for number in 0..150 {
         writer.append(key(number), &row(number, 8)).unwrap();
         writer.cut().unwrap();
@@ -206,8 +230,8 @@ fn what_no_shelf_can_be_is_refused() {
         assert!(matches!(Shelf::open(root.path(), "shelf", bytes), Err(ShelfError::Invalid(_))), "{bytes}");
     }
     let shelf = Shelf::open(root.path(), "shelf", 8).unwrap();
-    assert!(matches!(shelf.try_writer("../x"), Err(ShelfError::Invalid(_))));
+    assert!(matches!(shelf.try_writer("../x", Turn::Alone), Err(ShelfError::Invalid(_))));
     assert!(matches!(shelf.read(&key(0), &mut [0; 7]), Err(ShelfError::Invalid(_))));
-    let mut writer = shelf.try_writer(OWNER).unwrap().unwrap();
+    let mut writer = shelf.try_writer(OWNER, Turn::Alone).unwrap().unwrap();
     assert!(matches!(writer.append(key(0), &[0; 9]), Err(ShelfError::Invalid(_))));
 }

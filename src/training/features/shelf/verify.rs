@@ -78,14 +78,14 @@ fn rows(path: &Path) -> Result<(), Fault> {
 mod tests {
     use std::fs;
 
-    use super::super::{RowKey, Shelf};
+    use super::super::{RowKey, Shelf, Turn};
     use super::*;
 
     #[test]
     fn any_changed_bit_is_noticed() {
         let root = tempfile::tempdir().unwrap();
         let shelf = Shelf::open(root.path(), "shelf", 64).unwrap();
-        let mut writer = shelf.try_writer(&"0123456789abcdef".repeat(4)).unwrap().unwrap();
+        let mut writer = shelf.try_writer(&"0123456789abcdef".repeat(4), Turn::Alone).unwrap().unwrap();
         for number in 0..4u8 {
             let row: Vec<u8> = (0..64).map(|at| if at % 4 == 0 { at + number } else { 0 }).collect();
             writer.append(RowKey::new(&number.to_string(), "evaluation"), &row).unwrap();

@@ -11,14 +11,23 @@ use super::codec::Packer;
 use super::lock::{self, Lease};
 use super::segment::{self, Entry, HEADER_BYTES, SEGMENT_BYTES, SEGMENT_ROWS};
 use super::{RowKey, ShelfError};
-use crate::disk::try_alone;
+use crate::disk::{try_alone, try_together};
 
 /// What the name of an unfinished segment begins with.
 pub const UNFINISHED: &str = ".writing-";
 /// Joins a few dozen rows into one write.
 const BUFFER: usize = 1 << 20;
 
-/// The one that writes to a shelf, of all processes. Rows become visible a segment at a time; what was appended since the
+/// Who may write to a shelf at the same time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// Nobody else: they may want the very same rows.
+    Alone,
+    /// Others who divide the rows among them.
+    Together,
+}
+
+/// One that writes to a shelf. Rows become visible a segment at a time; what was appended since the
 /// last is lost when it is dropped.
 pub struct Writer {
     dir: PathBuf,
@@ -32,34 +41,43 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Takes the turn to write, unless somebody has it; `lease` is the shelf's.
+    /// Takes a turn to write, unless somebody has one that excludes it; `lease` is the shelf's.
     pub(super) fn begin(
         dir: &Path,
         row_bytes: u32,
         content_sha256: &str,
+        turn: Turn,
         lease: Arc<Lease>,
     ) -> Result<Option<Self>, ShelfError> {
         let owner = segment::owner(content_sha256)?.to_owned();
         let path = dir.join(lock::WRITING);
-        let turn = lock::create(&path).map_err(ShelfError::at(&path))?;
-        if !try_alone(&turn).map_err(ShelfError::at(&path))? {
+        let file = lock::create(&path).map_err(ShelfError::at(&path))?;
+        let alone = try_alone(&file).map_err(ShelfError::at(&path))?;
+        if alone {
+            // Nobody else is writing, so what is unfinished belongs to nobody.
+            sweep(dir).map_err(ShelfError::at(dir))?;
+        }
+        let taken = match turn {
+            Turn::Alone => alone,
+            // Whoever was alone lets others in: the kernel gives one lock for the other.
+            Turn::Together => try_together(&file).map_err(ShelfError::at(&path))?,
+        };
+        if !taken {
             return Ok(None);
         }
-        // Nobody else is writing, so what is unfinished belongs to nobody.
-        sweep(dir).map_err(ShelfError::at(dir))?;
         let packer = Packer::new(row_bytes as usize);
-        Ok(Some(Self { dir: dir.to_owned(), row_bytes, owner, packer, unfinished: None, _turn: turn, _lease: lease }))
+        Ok(Some(Self { dir: dir.to_owned(), row_bytes, owner, packer, unfinished: None, _turn: file, _lease: lease }))
     }
 
-    /// Appends a row; closes the segment if that fills it.
+    /// Appends a row; closes the segment if that fills it, and says which that is.
     ///
     /// # Errors
     /// [`ShelfError::Invalid`] if the row hasn't the shelf's length; [`ShelfError::Io`] when the disk doesn't take it: what
     /// was appended since the last segment is lost then.
-    pub fn append(&mut self, key: RowKey, row: &[u8]) -> Result<(), ShelfError> {
+    pub fn append(&mut self, key: RowKey, row: &[u8]) -> Result<Option<PathBuf>, ShelfError> {
         super::check_length(row, self.row_bytes)?;
         let full = self.write(key, row).map_err(ShelfError::at(&self.dir))?;
-        if full { self.cut() } else { Ok(()) }
+        if full { self.cut() } else { Ok(None) }
     }
 
     /// Writes a row and answers whether that fills the segment.
@@ -73,21 +91,21 @@ impl Writer {
         Ok(self.unfinished.insert(unfinished).is_full())
     }
 
-    /// Closes the segment, if there are rows for one: they survive what may come, and every shelf that is opened or
-    /// refreshed from now on has them.
+    /// Closes the segment, if there are rows for one, and says which that is: they survive what may come, and every shelf that is
+    /// opened or refreshed from now on has them.
     ///
     /// # Errors
     /// [`ShelfError::Io`] when the disk doesn't take it: its rows are lost then.
-    pub fn cut(&mut self) -> Result<(), ShelfError> {
-        let Some(unfinished) = self.unfinished.take() else { return Ok(()) };
-        unfinished.finish(&self.dir, &self.owner).map_err(ShelfError::at(&self.dir))
+    pub fn cut(&mut self) -> Result<Option<PathBuf>, ShelfError> {
+        let Some(unfinished) = self.unfinished.take() else { return Ok(None) };
+        unfinished.finish(&self.dir, &self.owner).map(Some).map_err(ShelfError::at(&self.dir))
     }
 
     /// Closes the last segment and lets the next one write.
     ///
     /// # Errors
     /// As [`Writer::cut`].
-    pub fn finish(mut self) -> Result<(), ShelfError> {
+    pub fn finish(mut self) -> Result<Option<PathBuf>, ShelfError> {
         self.cut()
     }
 }
@@ -121,15 +139,17 @@ impl Unfinished {
         self.entries.len() == SEGMENT_ROWS || self.length >= SEGMENT_BYTES
     }
 
-    fn finish(mut self, dir: &Path, owner: &str) -> io::Result<()> {
+    fn finish(mut self, dir: &Path, owner: &str) -> io::Result<PathBuf> {
         self.file.write_all(&segment::tail(&self.entries))?;
         let file = self.file.into_inner().map_err(io::IntoInnerError::into_error)?;
         file.as_file().sync_all()?;
         let beside = file.path().file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let name = segment::name(owner, beside.trim_start_matches(UNFINISHED));
-        file.persist_noclobber(dir.join(name)).map_err(|error| error.error)?;
+        let path = dir.join(name);
+        file.persist_noclobber(&path).map_err(|error| error.error)?;
         // The new name is durable only once the directory is.
-        File::open(dir)?.sync_all()
+        File::open(dir)?.sync_all()?;
+        Ok(path)
     }
 }
 

@@ -13,8 +13,8 @@ fn shelf(root: &Path) -> (Vec<Vec<u8>>, PathBuf) {
     let shelf = Shelf::open(root, "shelf", BYTES).unwrap();
     let noise = |number: usize| (0..BYTES).map(|at| ((at + 1) * (2 * at + 77 * number + 1)) as u8).collect();
     let rows: Vec<Vec<u8>> = (0..ROWS).map(|n| if n % 2 == 0 { vec![n as u8; BYTES] } else { noise(n) }).collect();
-    let mut writer = shelf.try_writer(OWNER).unwrap().unwrap();
-    rows.iter().enumerate().for_each(|(number, row)| writer.append(key(number), row).unwrap());
+    let mut writer = shelf.try_writer(OWNER, Turn::Alone).unwrap().unwrap();
+    rows.iter().enumerate().for_each(|(number, row)| drop(writer.append(key(number), row).unwrap()));
     writer.finish().unwrap();
     (rows, segments(&shelf.dir).remove(0))
 }
@@ -140,8 +140,8 @@ fn rows_that_went_are_missing_after_a_refresh_and_written_again() {
     shelf.refresh().unwrap();
     assert!(!shelf.contains(&key(0)));
     assert_holds(&shelf, 100..103);
-    let mut writer = shelf.try_writer(OWNER).unwrap().unwrap();
-    rows.iter().enumerate().for_each(|(number, row)| writer.append(key(number), row).unwrap());
+    let mut writer = shelf.try_writer(OWNER, Turn::Alone).unwrap().unwrap();
+    rows.iter().enumerate().for_each(|(number, row)| drop(writer.append(key(number), row).unwrap()));
     writer.finish().unwrap();
     assert_eq!(segments(&shelf.dir).len(), 2);
     shelf.refresh().unwrap();

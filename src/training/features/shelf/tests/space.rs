@@ -49,7 +49,7 @@ fn a_shelf_in_use_is_left_and_counts() {
     assert_eq!(evict(root.path(), 2 * bytes).unwrap(), Evicted { bytes, shelves: 1 });
     assert_eq!(left(root.path()), ["a", "c"]);
     // The writer keeps it too, without the shelf.
-    let mut writer = shelf.try_writer(OTHER).unwrap().unwrap();
+    let mut writer = shelf.try_writer(OTHER, Turn::Alone).unwrap().unwrap();
     writer.append(key(9), &row(9, 512)).unwrap();
     drop(shelf);
     assert_eq!(evict(root.path(), 0).unwrap().shelves, 1);
@@ -122,7 +122,7 @@ fn shelves_that_are_opened_and_evicted_at_once_lose_no_row_in_use() {
                     for turn in 0..40 {
                         let mut shelf = Shelf::open(root, "shelf", 16).unwrap();
                         let number = thread * 1000 + turn;
-                        let Some(mut writer) = shelf.try_writer(OWNER).unwrap() else { continue };
+                        let Some(mut writer) = shelf.try_writer(OWNER, Turn::Alone).unwrap() else { continue };
                         writer.append(key(number), &row(number, 16)).unwrap();
                         writer.finish().unwrap();
                         shelf.refresh().unwrap();
