@@ -57,6 +57,7 @@ pub fn help(hands: &Hands) -> Helped {
         }
     };
     let job = first.shard.job;
+    tracing::info!(%job, "helping to compute features");
     match session(hands, first) {
         Ok((shards, rows)) => {
             tracing::info!(%job, shards, rows, "helped to compute features");

@@ -80,3 +80,53 @@ fn a_database_that_does_not_answer_is_said() {
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(!output.status.success() && said.contains("database") && !said.contains("s3cret"), "{said}");
 }
+
+/// What `topgraft migrate` says to a database.
+fn migrated(url: &str) -> Result<(), String> {
+    let output = topgraft().args(["migrate", "--database", url]).output().unwrap();
+    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
+}
+
+#[test]
+fn a_connection_may_be_encrypted_and_only_goes_to_whom_it_should() {
+    let Some(plain) = database() else { return };
+    let Ok(server) = std::env::var("TOPGRAFT_TEST_POSTGRES_TLS") else {
+        assert!(std::env::var_os("CI").is_none(), "no encryption: CI needs openssl, see scripts/postgres.sh");
+        eprintln!("NOT TESTED with encryption: TOPGRAFT_TEST_POSTGRES_TLS names no server");
+        return;
+    };
+    let name = plain.split_once("?").unwrap().0.rsplit('/').next().unwrap();
+    let url = server.replace("/postgres?", &format!("/{name}?"));
+    let (address, certificate) = url.split_once("?sslrootcert=").unwrap();
+    // The server takes no connection from the network that isn't encrypted.
+    let refused = migrated(&format!("{address}?sslmode=disable")).unwrap_err();
+    assert!(refused.contains("no encryption"), "{refused}");
+    migrated(&format!("{address}?sslmode=verify-full&sslrootcert={certificate}")).unwrap();
+    migrated(&format!("{address}?sslmode=require")).unwrap();
+    // Nobody vouches for it but itself, and not for this name.
+    let unknown = migrated(&format!("{address}?sslmode=verify-full")).unwrap_err();
+    assert!(unknown.contains("certificate"), "{unknown}");
+    let elsewhere = address.replace("127.0.0.1", "localhost");
+    let other = migrated(&format!("{elsewhere}?sslmode=verify-full&sslrootcert={certificate}")).unwrap_err();
+    assert!(other.contains("certificate"), "{other}");
+}
+
+#[test]
+fn a_server_needs_no_right_to_change_tables() {
+    let Some(owner) = database() else { return };
+    migrated(&owner).unwrap();
+    let role = format!("r{}", uuid::Uuid::now_v7().simple());
+    let grants = format!(
+        "create role {role} login; grant select, insert, update, delete on all tables in schema public to {role};
+         revoke create on schema public from public"
+    );
+    let granted = Command::new("psql").args([&owner, "--quiet", "--command", &grants]).status().unwrap();
+    assert!(granted.success());
+    let url = owner.replace("user=topgraft", &format!("user={role}"));
+    let denied = Command::new("psql").args([&url, "--quiet", "--command", "create table t (n int)"]).status().unwrap();
+    assert!(!denied.success(), "the role can't make tables");
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start_in(dir.path(), &["--database", &url]);
+    assert_eq!(server.trained("toys", &quick())["state"], "succeeded");
+    assert_eq!(server.delete("/v1/datasets/toys").status, 204);
+}

@@ -126,7 +126,8 @@ impl<'a> FeatureStore<'a> {
             self.gather(samples)?;
             self.divide(helpers, samples, reporter, stop)?;
         }
-        self.compute_missing(samples, reporter, stop)?;
+        // Those who have no turn for these very rows keep others from writing at all.
+        self.compute_missing(samples, if turn.is_some() { Turn::Together } else { Turn::Alone }, reporter, stop)?;
         drop(turn);
         evict(&self.root, self.budget)?;
         Ok(())
@@ -145,17 +146,18 @@ impl<'a> FeatureStore<'a> {
         Ok(there)
     }
 
-    /// Computes what is missing, as the only one: a part that others left out, or everything.
+    /// Computes what is missing: what is too little to be divided, what others left out, or everything.
     fn compute_missing(
         &mut self,
         samples: &[Sample],
+        turn: Turn,
         reporter: &mut Reporter<'_>,
         stop: &AtomicBool,
     ) -> Result<(), TrainingError> {
         if self.missing(samples).is_empty() {
             return Ok(());
         }
-        let Some(writers) = self.writers(Turn::Alone, stop)? else { return Ok(()) };
+        let Some(writers) = self.writers(turn, stop)? else { return Ok(()) };
         self.refresh()?;
         let wanted = self.missing(samples);
         self.make_room(&wanted)?;
