@@ -1,8 +1,8 @@
 """Workers that train, event by event.
 
 Jobs come at random and wait for a worker, the oldest first, as the claim in `store/jobs/queue.rs` has it; a worker has one at a time. A
-job may come in shards that any worker takes, and a rest that waits for all of them: today's jobs are one piece, `shards` of them is
-what splitting the features of one job would bring.
+job may come in shards that any idle worker takes, and a rest that waits for all of them. While other jobs wait nobody is idle, and a job
+is one piece.
 """
 import heapq
 import random

@@ -61,6 +61,8 @@ TABLE = [
     ("job_row_bytes", 25_000, "bytes a job", COUNTED, "recipe, 32 epochs and their events, two reports of 17 classes; the square of the classes on top"),
     ("commit_ms", 3.4, "ms", MEASURED, "database.py: 3.2 to 3.7 on the virtual disk of the machine with VNNI; it measures yours"),
     ("heartbeat", 2.0, "a second", COUNTED, "src/jobs/watch.rs, HEARTBEAT"),
+    ("shard_rows", 256, "rows", COUNTED, "src/training/features/share.rs, SHARD_ROWS"),
+    ("most_shards", 10_000, "", COUNTED, "src/training/features/share.rs, MOST_SHARDS"),
     ("progress", 2.0, "a second", COUNTED, "src/training/progress.rs, INTERVAL"),
     ("poll", 2.0, "a second", COUNTED, "src/jobs/worker.rs, IDLE"),
     ("event_poll", 4.0, "a second", COUNTED, "src/api/jobs/events.rs, POLL"),

@@ -113,7 +113,7 @@ fn jobs_outlive_workers_and_any_server_answers_for_any_model() {
     let submit = |number: usize| [&one, &other][number % 2].submit("toys", "toys", &recipe);
     let ids: Vec<String> = (0..jobs).map(submit).collect();
     let (over, mut kills) = (AtomicBool::new(false), 0);
-    let answers = std::thread::scope(|scope| {
+    let (answers, versions) = std::thread::scope(|scope| {
         // Predictions are answered throughout, by both.
         let ask = || {
             let mut answers = 0;
@@ -137,15 +137,16 @@ fn jobs_outlive_workers_and_any_server_answers_for_any_model() {
             assert_eq!((epochs.len(), places.len()), (EPOCHS[0] + EPOCHS[1], EPOCHS[0] + EPOCHS[1]), "each once");
         }
         let versions: BTreeSet<_> = ended.iter().map(|job| job["model"]["version"].as_u64().unwrap()).collect();
-        assert_eq!(versions, (1..=jobs as u64).collect(), "each job published once");
-        asking.join().unwrap()
+        // A number is nobody's whose job lost its worker over publishing it.
+        assert_eq!(versions.len(), jobs, "each job published once");
+        (asking.join().unwrap(), versions)
     });
     assert!(kills > 0 && answers > 0);
     wait_for("the states of jobs that are over to go", || bucket.is_empty("checkpoints").then_some(()));
     assert!(bucket.is_empty("uploads"), "so do archives that have been read");
 
     // An alias that one moves has moved for the other.
-    for version in [1, 2] {
+    for version in versions.into_iter().take(2) {
         one.put_json("/v1/models/toys/aliases/production", &json!({"version": version})).expect(200);
         let moved = Instant::now();
         wait_for("the alias", || (predicted(&other, "toys")["model"]["version"] == version).then_some(()));
