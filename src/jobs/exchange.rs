@@ -64,15 +64,21 @@ impl<'a> Bucket<'a> {
         let local = match self.storage.fetch(segment).await {
             // It had to make room, or its data set was deleted.
             Err(StorageError::NotFound { .. }) => return Ok(()),
+            Err(error @ StorageError::Damaged { .. }) => return self.discard(segment, &error).await,
             local => local?,
         };
         let path = local.path().to_owned();
         let looked = tokio::task::spawn_blocking(move || verify_segment(&path)).await;
-        if let Ok(Ok(SegmentState::Damaged(reason))) = looked {
-            tracing::warn!(path = %segment.display(), reason, "a damaged segment of features is removed from the storage");
-            self.storage.remove(segment).await?;
+        match looked {
+            Ok(Ok(SegmentState::Damaged(reason))) => self.discard(segment, &reason).await,
+            // What can't be read here is told by whoever opens it.
+            _ => Ok(()),
         }
-        Ok(())
+    }
+
+    async fn discard(&self, segment: &Path, reason: &(dyn fmt::Display + Sync)) -> Result<(), StorageError> {
+        tracing::warn!(path = %segment.display(), %reason, "a damaged segment of features is removed from the storage");
+        self.storage.remove(segment).await
     }
 }
 

@@ -63,6 +63,11 @@ pub fn help(hands: &Hands) -> Helped {
             tracing::info!(%job, shards, rows, "helped to compute features");
             Helped::Some
         }
+        // It was cancelled, say.
+        Err(ExecuteError::Store(StoreError::LostLease)) => {
+            tracing::info!(%job, "the job wants no help any more");
+            Helped::Some
+        }
         Err(error) => {
             tracing::warn!(%job, %error, "no help with these features");
             Helped::Failed
@@ -174,8 +179,11 @@ impl Drop for Grip<'_> {
         if !self.settled {
             let Hands { store, runtime, .. } = self.hands;
             let release = store.release_shard((self.shard.job, self.shard.shard), self.lease, true);
-            if let Err(error) = runtime.block_on(release) {
-                tracing::warn!(job = %self.shard.job, %error, "a shard of features is given back when its claim runs out");
+            match runtime.block_on(release) {
+                Ok(()) | Err(StoreError::LostLease) => {}
+                Err(error) => {
+                    tracing::warn!(job = %self.shard.job, %error, "a shard of features is given back when its claim runs out")
+                }
             }
         }
     }
