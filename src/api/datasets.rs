@@ -1,6 +1,7 @@
 //! Data sets: upload, look at, delete.
 
 mod audit;
+mod features;
 mod images;
 mod ingestor;
 pub(super) mod received;
@@ -26,9 +27,7 @@ use super::idempotency::created;
 use super::{ApiError, AppState, Problem};
 use crate::dataset::{ClassCount, Rejected};
 use crate::names::Name;
-use crate::storage::StorageError;
 use crate::store::{Answer, Dataset, DatasetState, Failure, Rejection};
-use crate::training::{is_of, remove_owner};
 use crate::upkeep;
 
 pub(super) use ingestor::Ingestor;
@@ -267,31 +266,9 @@ async fn delete(State(state): State<AppState>, Path(id): Path<String>) -> Result
         tracing::warn!(dataset = %id, folder = %folder.display(), %error, "a deleted dataset's folder is left over");
     }
     if let Some(content) = content {
-        forget_features(&state, id, content).await;
+        features::forget(&state, id, content).await;
     }
     Ok(StatusCode::NO_CONTENT)
-}
-
-/// Removes the bottleneck features of a deleted data set, in the storage too. What can't be removed goes when there is no room.
-async fn forget_features(state: &AppState, dataset: Uuid, content: String) {
-    let features = state.settings.features_dir();
-    if state.storage.is_remote() {
-        let removed = async {
-            for kept in state.storage.list(&features).await? {
-                if kept.name.rsplit('/').next().is_some_and(|name| is_of(name, &content)) {
-                    state.storage.remove(&features.join(&kept.name)).await?;
-                }
-            }
-            Ok::<_, StorageError>(())
-        };
-        if let Err(error) = removed.await {
-            tracing::warn!(%dataset, %error, "a deleted dataset's bottleneck features are left over in the storage");
-        }
-    }
-    let removed = tokio::task::spawn_blocking(move || remove_owner(&features, &content)).await;
-    if let Ok(Err(error)) = removed {
-        tracing::warn!(%dataset, %error, "a deleted dataset's bottleneck features are left to eviction");
-    }
 }
 
 /// List what wasn't taken from the archive, in its order

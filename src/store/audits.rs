@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::news::WORK;
-use super::rows::{Cells, json, signed};
+use super::rows::{Cells, held, json, signed};
 use super::sql::{Row, Value, insert_rows, query};
 use super::{Claim, Failure, Missing, Page, Store, StoreError, Tx, datasets, now};
 use crate::dataset::audit::{AuditSummary, Finding, FindingKind};
@@ -244,10 +244,6 @@ impl Store {
         );
         held(query.bind(dataset.to_string()).bind(lease.to_string()).execute(&self.write).await?)
     }
-}
-
-fn held(rows: u64) -> Result<(), StoreError> {
-    if rows == 1 { Ok(()) } else { Err(StoreError::LostLease) }
 }
 
 async fn insert(tx: &mut Tx, dataset: Uuid, findings: &[Finding]) -> Result<(), StoreError> {

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::jobs::holds;
 use super::news::WORK;
-use super::rows::{Cells, json};
+use super::rows::{Cells, held, json};
 use super::sql::{Value, insert_rows, query};
 use super::{Claim, Store, StoreError, Tx};
 
@@ -280,8 +280,4 @@ async fn has_turn(tx: &mut Tx, job: Uuid, lease: Uuid) -> Result<(), StoreError>
     holds(tx, job, lease).await?;
     let turn = query("select 1 from extractions where job_id = $1 and lease = $2").bind(job.to_string());
     turn.bind(lease.to_string()).fetch_optional(&mut *tx).await?.map(drop).ok_or(StoreError::LostLease)
-}
-
-fn held(rows: u64) -> Result<(), StoreError> {
-    if rows == 1 { Ok(()) } else { Err(StoreError::LostLease) }
 }

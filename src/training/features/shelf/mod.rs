@@ -5,8 +5,8 @@
 //! renamed: one that is there is whole, and a run that is interrupted leaves all that it had closed. A segment's name
 //! begins with the data set that it was computed for, so that it can go with it, but any run may read any row.
 //!
-//! Several processes may have a shelf open. One of them writes, or some that divide the rows among them. The index is in memory, 32 bytes a row; rows are read as
-//! they are needed, each checked.
+//! Several processes may have a shelf open. One of them writes, or some that divide the rows among them. The index is in
+//! memory, 32 bytes a row; rows are read as they are needed, each checked.
 
 mod codec;
 mod error;
