@@ -3,57 +3,37 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use tokio::runtime::Handle;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use super::exchange::Bucket;
-use super::execute::{ExecuteError, training_data};
+use super::context::Context;
+use super::execute::ExecuteError;
 use super::patience::insist;
 use super::watch::{Claimed, Held, StopReason, watch};
 use super::worker::{TROUBLED, WorkerError, rest};
-use crate::config::Settings;
 use crate::dataset::audit::{AuditSummary, Finding, findings};
 use crate::recipe::Recipe;
-use crate::storage::Storage;
-use crate::store::{Failure, Store, StoreError};
-use crate::training::{self, Event, Exchange, Observer, ObserverError, Plan, TrainingData, TrainingError};
-use crate::vision::weights::BodyWeights;
+use crate::store::{Failure, StoreError};
+use crate::training::{self, Event, Observer, ObserverError, TrainingError};
 
 /// The share of an audit that is extracting features, when none are there.
 const FEATURES: f64 = 0.95;
 
 /// Audits a data set under a claim, and writes down what came of it.
 pub async fn run(
-    settings: &Arc<Settings>,
-    (store, storage): (&Store, &Storage),
-    body: &Arc<BodyWeights>,
+    context: &Context,
     dataset: Uuid,
     lease: Uuid,
     mut shutdown: watch::Receiver<bool>,
 ) -> Result<(), WorkerError> {
     tracing::info!(%dataset, "audit started");
+    let Context { settings, store, .. } = context;
     let stop = Arc::new(AtomicBool::new(false));
     let held = Held { what: Claimed::Audit(dataset), lease, lease_ms: settings.lease_ms() };
     let mut watcher = tokio::spawn(watch(store.clone(), held, Arc::clone(&stop), shutdown.clone()));
-    let images = store.all_images(dataset).await;
-    let row = store.dataset(&dataset.to_string()).await;
-    let outcome = match images.and_then(|images| Ok((row?, images))) {
-        Ok((row, images)) => {
-            let recorder = Recorder { store: store.clone(), runtime: Handle::current(), dataset, lease };
-            let (settings, storage, body) = (Arc::clone(settings), storage.clone(), Arc::clone(body));
-            let runtime = Handle::current();
-            let look = move || {
-                let data = training_data(&settings, &storage, &runtime, &row, images)?;
-                let bucket = Bucket::new(&settings, &storage, &runtime);
-                let audited = audited(&settings, &body, &data, bucket.shared(), recorder, &stop);
-                bucket.trouble.take().map_or(audited, Err)
-            };
-            let audited = tokio::task::spawn_blocking(look).await;
-            audited.unwrap_or_else(|panic| Err(ExecuteError::Panicked(panic.to_string())))
-        }
-        Err(error) => Err(ExecuteError::Store(error)),
-    };
+    let recorder = Recorder { context: context.clone(), dataset, lease };
+    let outcome = tokio::task::spawn_blocking(move || audited(recorder, &stop)).await;
+    let outcome = outcome.unwrap_or_else(|panic| Err(ExecuteError::Panicked(panic.to_string())));
     let reason = match &outcome {
         Err(ExecuteError::Training(TrainingError::Stopped)) => (&mut watcher).await.ok(),
         _ => None,
@@ -88,33 +68,24 @@ pub async fn run(
 }
 
 /// Looks, and judges.
-fn audited(
-    settings: &Settings,
-    body: &BodyWeights,
-    data: &TrainingData,
-    exchange: Option<&dyn Exchange>,
-    mut recorder: Recorder,
-    stop: &AtomicBool,
-) -> Result<(AuditSummary, Vec<Finding>), ExecuteError> {
-    let plan = Plan {
-        recipe: Recipe::default(),
-        body,
-        features_dir: settings.features_dir(),
-        feature_cache_bytes: settings.feature_cache_bytes,
-        exchange,
-        // Few rows, and most of them a job has computed or will.
-        helpers: None,
-    };
-    let evidence = training::evidence(&plan, data, &mut recorder, stop)?;
+fn audited(mut recorder: Recorder, stop: &AtomicBool) -> Result<(AuditSummary, Vec<Finding>), ExecuteError> {
+    let context = recorder.context.clone();
+    let (_, data) = context.training_data(recorder.dataset)?;
+    let bucket = context.bucket();
+    // Without help: few rows, and most of them a job has computed or will.
+    let plan = context.plan(Recipe::default(), &bucket, None);
+    let evidence = training::evidence(&plan, &data, &mut recorder, stop);
+    if let Some(trouble) = bucket.trouble.take() {
+        return Err(trouble);
+    }
+    let evidence = evidence?;
     let findings = findings(&data.classes, &data.images, &evidence);
     Ok((AuditSummary::of(&evidence, &findings), findings))
 }
 
 /// Writes down how far an audit is.
 struct Recorder {
-    store: Store,
-    /// To wait for the database from a thread that may block.
-    runtime: Handle,
+    context: Context,
     dataset: Uuid,
     lease: Uuid,
 }
@@ -122,9 +93,10 @@ struct Recorder {
 impl Observer for Recorder {
     fn observe(&mut self, event: Event<'_>) -> Result<(), ObserverError> {
         let Event::Progress(progress) = event else { return Ok(()) };
-        let written = self.store.record_audit_progress(self.dataset, self.lease, FEATURES * progress.fraction);
+        let Context { store, runtime, .. } = &self.context;
+        let written = store.record_audit_progress(self.dataset, self.lease, FEATURES * progress.fraction);
         // Whether to stop is the watcher's to say, and a number for people isn't worth an audit.
-        if let Err(error) = self.runtime.block_on(written) {
+        if let Err(error) = runtime.block_on(written) {
             tracing::warn!(dataset = %self.dataset, %error, "an audit's progress isn't noted");
         }
         Ok(())

@@ -4,34 +4,23 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use tokio::runtime::Handle;
 use uuid::Uuid;
 
-use super::exchange::Bucket;
+use super::context::Context;
 use super::resume;
 use super::team::Team;
 use crate::artifact::{self, ArtifactError, MANIFEST};
-use crate::config::Settings;
-use crate::dataset::ImageRecord;
-use crate::dataset::pack::Pack;
 use crate::disk;
 use crate::report::Epoch;
-use crate::storage::{Storage, StorageError};
-use crate::store::{self, Dataset, Job, Published, Store, StoreError, TrialResult};
-use crate::training::{self, Event, Identity, Observer, ObserverError, Place, Plan, Trained, TrainingData, TrainingError};
-use crate::vision::weights::BodyWeights;
+use crate::storage::StorageError;
+use crate::store::{self, Job, Published, StoreError, TrialResult};
+use crate::training::{self, Event, Identity, Observer, ObserverError, Place, Trained, TrainingError};
 
-/// All that a job needs, loaded.
+/// A claimed job, and all that it needs.
 pub struct Input {
-    pub settings: Arc<Settings>,
-    pub store: Store,
-    pub storage: Storage,
-    /// To wait for the database from a thread that may block.
-    pub runtime: Handle,
-    pub body: Arc<BodyWeights>,
+    pub context: Context,
     pub job: Job,
     pub lease: Uuid,
-    pub dataset: Dataset,
     pub stop: Arc<AtomicBool>,
 }
 
@@ -101,28 +90,22 @@ impl ExecuteError {
 /// What a job is told that a full disk stopped.
 const NO_ROOM: &str = "the server's disk is full: free some space in the data folder, and the job goes on by itself";
 
-/// Trains on `images`, which are the data set's, and publishes.
-pub fn execute(input: &Input, images: Vec<ImageRecord>) -> Result<Done, ExecuteError> {
-    let Input { settings, storage, runtime, job, dataset, .. } = input;
-    let data = training_data(settings, storage, runtime, dataset, images)?;
-    let (bucket, team) = (Bucket::new(settings, storage, runtime), Team::new(input));
-    let plan = Plan {
-        recipe: job.recipe,
-        body: &input.body,
-        features_dir: settings.features_dir(),
-        feature_cache_bytes: settings.feature_cache_bytes,
-        exchange: bucket.shared(),
-        helpers: Some(&team),
-    };
+/// Trains, and publishes.
+pub fn execute(input: &Input) -> Result<Done, ExecuteError> {
+    let Input { context, job, lease, stop } = input;
+    let Context { settings, store, storage, runtime, .. } = context;
+    let (dataset, data) = context.training_data(job.dataset.id)?;
+    let (bucket, team) = (context.bucket(), Team::new(input));
+    let plan = context.plan(job.recipe, &bucket, Some(&team));
     let checkpoints = resume::checkpoints(input, &plan, &data)?;
     let mut recorder = Recorder { input, checkpoints: checkpoints.dir.clone(), lost: None };
-    let trained = training::run(&plan, &data, Some(&checkpoints), &mut recorder, &input.stop);
+    let trained = training::run(&plan, &data, Some(&checkpoints), &mut recorder, stop);
     if let Some(lost) = recorder.lost.or_else(|| bucket.trouble.take()).or_else(|| team.trouble.take()) {
         return Err(lost);
     }
     let trained = trained?;
     let version = match job.sweep {
-        None => Some(input.runtime.block_on(input.store.reserve_version(job.id, input.lease))?),
+        None => Some(runtime.block_on(store.reserve_version(job.id, *lease))?),
         Some(_) => {
             holds(input)?;
             None
@@ -148,29 +131,6 @@ pub fn execute(input: &Input, images: Vec<ImageRecord>) -> Result<Done, ExecuteE
     Ok(done(&trained, version, data.classes.len() as u32))
 }
 
-/// A ready data set, fetched and opened.
-pub fn training_data(
-    settings: &Settings,
-    storage: &Storage,
-    runtime: &Handle,
-    dataset: &Dataset,
-    images: Vec<ImageRecord>,
-) -> Result<TrainingData, ExecuteError> {
-    let path = settings.pack(dataset.id);
-    // Held until it is open; then it stays readable, even if it has to make room.
-    let _fetched = match storage.is_remote() {
-        true => Some(runtime.block_on(storage.fetch(&path))?),
-        false => None,
-    };
-    Ok(TrainingData {
-        classes: dataset.classes.iter().map(|class| class.name.clone()).collect(),
-        images,
-        content_sha256: dataset.content_sha256.clone().unwrap_or_default(),
-        pack: Pack::open(&path).map_err(TrainingError::Pack)?,
-        limits: settings.picture_limits(),
-    })
-}
-
 fn done(trained: &Trained, version: Option<i64>, classes: u32) -> Done {
     let accuracy = trained.report.accuracy().unwrap_or_default();
     match version {
@@ -182,7 +142,7 @@ fn done(trained: &Trained, version: Option<i64>, classes: u32) -> Done {
 
 /// Whether the trial's folder is still this worker's to write.
 fn holds(input: &Input) -> Result<(), StoreError> {
-    let Input { settings, store, runtime, job, lease, .. } = input;
+    let Input { context: Context { settings, store, runtime, .. }, job, lease, .. } = input;
     let beat = runtime.block_on(store.heartbeat(job.id, *lease, store::now(), settings.lease_ms()))?;
     if beat.still_mine { Ok(()) } else { Err(StoreError::LostLease) }
 }
@@ -199,7 +159,7 @@ struct Recorder<'a> {
 impl Recorder<'_> {
     /// An epoch's row, before which its state is where another worker finds it; afterwards the states before it aren't any more.
     async fn epoch(&self, epoch: &Epoch) -> Result<(), ExecuteError> {
-        let Input { store, storage, job, lease, .. } = self.input;
+        let Input { context: Context { store, storage, .. }, job, lease, .. } = self.input;
         let file = Place { phase: epoch.phase, epoch: epoch.epoch }.file();
         if storage.is_remote() {
             storage.keep(&self.checkpoints.join(&file)).await?;
@@ -218,7 +178,7 @@ impl Recorder<'_> {
 
 impl Observer for Recorder<'_> {
     fn observe(&mut self, event: Event<'_>) -> Result<(), ObserverError> {
-        let Input { store, job, lease, runtime, .. } = self.input;
+        let Input { context: Context { store, runtime, .. }, job, lease, .. } = self.input;
         let written: Result<(), ExecuteError> = runtime.block_on(async {
             match event {
                 Event::Features(plan) => Ok(store.record_features(job.id, *lease, plan).await?),

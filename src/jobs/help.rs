@@ -3,28 +3,19 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use super::exchange::Bucket;
-use super::execute::{ExecuteError, training_data};
+use super::context::Context;
+use super::execute::ExecuteError;
 use super::watch::{Claimed, Held, StopReason, watch};
-use crate::config::Settings;
-use crate::storage::Storage;
-use crate::store::{self, Claim, ClaimedShard, Store, StoreError};
-use crate::training::{Helper, Numbers, Plan, TrainingError, arithmetics};
-use crate::vision::weights::BodyWeights;
+use crate::store::{self, Claim, ClaimedShard, StoreError};
+use crate::training::{Helper, Numbers, TrainingError, arithmetics};
 
 /// What it takes to help.
 pub struct Hands {
-    pub settings: Arc<Settings>,
-    pub store: Store,
-    pub storage: Storage,
-    /// To wait for the database from a thread that may block.
-    pub runtime: Handle,
-    pub body: Arc<BodyWeights>,
+    pub context: Context,
     /// The worker's name.
     pub worker: String,
     /// Turns true when it is to end.
@@ -96,20 +87,11 @@ fn prepared<T>(
     shard: &ClaimedShard,
     work: impl FnOnce(&mut Helper<'_>) -> Result<T, ExecuteError>,
 ) -> Result<T, ExecuteError> {
-    let Hands { settings, store, storage, runtime, body, .. } = hands;
-    let job = runtime.block_on(store.job(shard.job))?;
-    let dataset = runtime.block_on(store.dataset(&job.dataset.id.to_string()))?;
-    let images = runtime.block_on(store.all_images(dataset.id))?;
-    let data = training_data(settings, storage, runtime, &dataset, images)?;
-    let bucket = Bucket::new(settings, storage, runtime);
-    let plan = Plan {
-        recipe: job.recipe,
-        body,
-        features_dir: settings.features_dir(),
-        feature_cache_bytes: settings.feature_cache_bytes,
-        exchange: bucket.shared(),
-        helpers: None,
-    };
+    let context = &hands.context;
+    let job = context.runtime.block_on(context.store.job(shard.job))?;
+    let (_, data) = context.training_data(job.dataset.id)?;
+    let bucket = context.bucket();
+    let plan = context.plan(job.recipe, &bucket, None);
     // Noted before anything was offered.
     let features = job.features.ok_or(StoreError::LostLease)?;
     let mut helper = Helper::new(&plan, &data, features, &shard.arithmetic)?;
@@ -119,7 +101,7 @@ fn prepared<T>(
 impl Hands {
     /// The next shard of the same job, unless there is something else to do.
     fn more(&self, job: Uuid) -> Result<Option<Grip<'_>>, StoreError> {
-        let waits = self.yields && self.runtime.block_on(self.store.job_waits(store::now()))?;
+        let waits = self.yields && self.context.runtime.block_on(self.context.store.job_waits(store::now()))?;
         if waits || *self.shutdown.borrow() { Ok(None) } else { Grip::take(self, Some(job)) }
     }
 }
@@ -137,10 +119,10 @@ struct Grip<'h> {
 impl<'h> Grip<'h> {
     /// Claims a shard, if there is one; of the job `of`, if that is given.
     fn take(hands: &'h Hands, of: Option<Uuid>) -> Result<Option<Self>, StoreError> {
-        let Hands { settings, store, worker, runtime, .. } = hands;
+        let Hands { context: Context { settings, store, runtime, body, .. }, worker, .. } = hands;
         let (lease, lease_ms) = (Uuid::now_v7(), settings.lease_ms());
         let claim = Claim { worker, lease, now: store::now(), lease_ms, max_attempts: settings.max_attempts };
-        let claimed = runtime.block_on(store.claim_shard(&claim, &arithmetics(&hands.body), of))?;
+        let claimed = runtime.block_on(store.claim_shard(&claim, &arithmetics(body), of))?;
         Ok(claimed.map(|shard| {
             let stop = Arc::new(AtomicBool::new(false));
             let held = Held { what: Claimed::Shard(shard.job, shard.shard), lease, lease_ms };
@@ -151,7 +133,7 @@ impl<'h> Grip<'h> {
 
     /// Computes it, tells so, and answers how many rows it was; `None` if it isn't this worker's any more, or it is to end.
     fn compute(mut self, helper: &mut Helper<'_>) -> Result<Option<u64>, ExecuteError> {
-        let Hands { store, runtime, .. } = self.hands;
+        let Context { store, runtime, .. } = &self.hands.context;
         let place = (self.shard.job, self.shard.shard);
         let numbers: Numbers = self.shard.samples.parse().map_err(TrainingError::from)?;
         match helper.compute(&numbers, &self.stop) {
@@ -177,7 +159,7 @@ impl Drop for Grip<'_> {
     fn drop(&mut self) {
         self.watcher.abort();
         if !self.settled {
-            let Hands { store, runtime, .. } = self.hands;
+            let Context { store, runtime, .. } = &self.hands.context;
             let release = store.release_shard((self.shard.job, self.shard.shard), self.lease, true);
             match runtime.block_on(release) {
                 Ok(()) | Err(StoreError::LostLease) => {}

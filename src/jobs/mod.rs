@@ -3,6 +3,7 @@
 //! (`exchange`). What a job would publish may also come from elsewhere: `import`.
 
 mod audit;
+mod context;
 mod exchange;
 mod execute;
 pub mod health;

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use uuid::Uuid;
 
+use super::context::Context;
 use super::execute::{ExecuteError, Input};
 use crate::config::Settings;
 use crate::report::Epoch;
@@ -15,7 +16,7 @@ use crate::training::{Checkpoint, Checkpoints, Place, Plan, TrainingData};
 /// The state after the last epoch that was recorded. If that isn't to be had, what was recorded is forgotten and the job begins
 /// anew.
 pub fn checkpoints(input: &Input, plan: &Plan<'_>, data: &TrainingData) -> Result<Checkpoints, ExecuteError> {
-    let Input { settings, store, storage, runtime, job, lease, .. } = input;
+    let Input { context: Context { settings, store, storage, runtime, .. }, job, lease, .. } = input;
     let dir = settings.checkpoint_dir(job.id);
     let Some(&Epoch { phase, epoch, .. }) = runtime.block_on(store.epochs(job.id))?.last() else {
         return Ok(Checkpoints { dir, resume: None });

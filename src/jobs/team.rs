@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::context::Context;
 use super::exchange::Trouble;
 use super::execute::Input;
 use super::help::{Hands, Helped, help};
@@ -39,13 +40,13 @@ impl<'a> Team<'a> {
     }
 
     fn ask<T>(&self, answer: impl Future<Output = Result<T, StoreError>>) -> Result<T, SharingError> {
-        self.input.runtime.block_on(answer).map_err(|error| self.trouble.told(error))
+        self.input.context.runtime.block_on(answer).map_err(|error| self.trouble.told(error))
     }
 }
 
 impl Helpers for Team<'_> {
     fn turn(&self, features: &str, arithmetic: &str) -> Result<bool, SharingError> {
-        let Input { store, job, lease, .. } = self.input;
+        let Input { context: Context { store, .. }, job, lease, .. } = self.input;
         self.ask(store.begin_extraction(job.id, *lease, features, arithmetic))
     }
 
@@ -54,11 +55,11 @@ impl Helpers for Team<'_> {
         if !self.helps.get() {
             return self.wait();
         }
-        let Input { settings, store, storage, runtime, body, job, stop, .. } = self.input;
+        let Input { context, job, stop, .. } = self.input;
         let (ends, shutdown) = watch::channel(false);
         let own = Arc::clone(stop);
         // By a task of its own: helping blocks this thread.
-        let link = runtime.spawn(async move {
+        let link = context.runtime.spawn(async move {
             while !own.load(Ordering::Acquire) {
                 tokio::time::sleep(PAUSE).await;
             }
@@ -67,16 +68,7 @@ impl Helpers for Team<'_> {
             ends.closed().await;
         });
         let worker = job.worker.clone().unwrap_or_default();
-        let hands = Hands {
-            settings: Arc::clone(settings),
-            store: store.clone(),
-            storage: storage.clone(),
-            runtime: runtime.clone(),
-            body: Arc::clone(body),
-            worker,
-            shutdown,
-            yields: false,
-        };
+        let hands = Hands { context: context.clone(), worker, shutdown, yields: false };
         match help(&hands) {
             Helped::Some => {}
             Helped::Nothing => self.wait(),
@@ -86,7 +78,7 @@ impl Helpers for Team<'_> {
     }
 
     fn offer(&self, shards: &[Shard]) -> Result<(), SharingError> {
-        let Input { store, job, lease, .. } = self.input;
+        let Input { context: Context { store, .. }, job, lease, .. } = self.input;
         let rows: Vec<_> = shards.iter().map(|shard| (shard.number, shard.samples.to_string())).collect();
         self.ask(store.offer_shards(job.id, *lease, &rows))?;
         tracing::info!(job = %job.id, shards = rows.len(), "features are computed in shards: idle workers help");
@@ -94,17 +86,17 @@ impl Helpers for Team<'_> {
     }
 
     fn next(&self) -> Result<Option<u32>, SharingError> {
-        let Input { store, job, lease, .. } = self.input;
+        let Input { context: Context { store, .. }, job, lease, .. } = self.input;
         self.ask(store.take_shard(job.id, *lease, store::now()))
     }
 
     fn finish(&self, shard: u32) -> Result<(), SharingError> {
-        let Input { store, job, lease, .. } = self.input;
+        let Input { context: Context { store, .. }, job, lease, .. } = self.input;
         self.ask(store.collect_shard(job.id, *lease, shard))
     }
 
     fn standing(&self) -> Result<Standing, SharingError> {
-        let Input { store, job, lease, .. } = self.input;
+        let Input { context: Context { store, .. }, job, lease, .. } = self.input;
         let standing = self.ask(store.shard_standing(job.id, *lease))?;
         let finished = standing.finished.into_iter().map(|(number, segments)| Finished { number, segments });
         Ok(Standing { finished: finished.collect(), open: standing.open })
@@ -115,7 +107,7 @@ impl Helpers for Team<'_> {
     }
 
     fn end(&self) {
-        let Input { store, job, lease, runtime, .. } = self.input;
+        let Input { context: Context { store, runtime, .. }, job, lease, .. } = self.input;
         if let Err(error) = runtime.block_on(store.end_extraction(job.id, *lease)) {
             tracing::warn!(job = %job.id, %error, "the turn to compute features is given back when the job is over");
         }

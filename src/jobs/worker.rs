@@ -17,7 +17,8 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::audit;
-use super::execute::{self, Done, ExecuteError};
+use super::context::Context;
+use super::execute::{Done, ExecuteError, Input, execute};
 use super::help::{Hands, Helped, help};
 use super::patience::{has_room, insist};
 use super::watch::{Claimed, Held, StopReason, watch};
@@ -76,12 +77,14 @@ pub async fn run(
     let body = tokio::task::spawn_blocking(move || BodyWeights::load(&path));
     // The closure doesn't panic: reading weights answers errors.
     let body = Arc::new(body.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?);
+    let context = Context { settings, store, storage, runtime: Handle::current(), body };
+    let Context { settings, store, .. } = &context;
     tracing::info!(worker, "worker ready");
     let mut had_room = true;
     let mut news = store.news();
     let mut helps_from = Instant::now();
     while !*shutdown.borrow() {
-        let room = has_room(&settings).await;
+        let room = has_room(settings).await;
         if had_room && !room {
             tracing::warn!(
                 min_free_bytes = settings.min_free_bytes,
@@ -96,16 +99,16 @@ pub async fn run(
         let lease = Uuid::now_v7();
         let claim =
             Claim { worker, lease, now: store::now(), lease_ms: settings.lease_ms(), max_attempts: settings.max_attempts };
-        match claimed(&store, &claim).await {
+        match claimed(store, &claim).await {
             Ok(Some(Work::Audit(dataset))) => {
-                audit::run(&settings, (&store, &storage), &body, dataset, lease, shutdown.clone()).await?;
+                audit::run(&context, dataset, lease, shutdown.clone()).await?;
             }
             Ok(Some(Work::Job(job))) => {
-                run_job(&settings, (&store, &storage), &body, &job, lease, shutdown.clone()).await?;
+                run_job(&context, *job, lease, shutdown.clone()).await?;
             }
             Ok(None) => {
                 let helped = match helps_from <= Instant::now() {
-                    true => helped(&settings, (&store, &storage), &body, worker, &shutdown).await,
+                    true => helped(&context, worker, &shutdown).await,
                     false => Helped::Nothing,
                 };
                 match helped {
@@ -130,23 +133,8 @@ pub async fn run(
 }
 
 /// Helps another worker's job, if one wants help.
-async fn helped(
-    settings: &Arc<Settings>,
-    (store, storage): (&Store, &Storage),
-    body: &Arc<BodyWeights>,
-    worker: &str,
-    shutdown: &watch::Receiver<bool>,
-) -> Helped {
-    let hands = Hands {
-        settings: Arc::clone(settings),
-        store: store.clone(),
-        storage: storage.clone(),
-        runtime: Handle::current(),
-        body: Arc::clone(body),
-        worker: worker.to_owned(),
-        shutdown: shutdown.clone(),
-        yields: true,
-    };
+async fn helped(context: &Context, worker: &str, shutdown: &watch::Receiver<bool>) -> Helped {
+    let hands = Hands { context: context.clone(), worker: worker.to_owned(), shutdown: shutdown.clone(), yields: true };
     let helped = tokio::task::spawn_blocking(move || help(&hands)).await;
     helped.unwrap_or_else(|panic| {
         tracing::error!(%panic, "helping broke down");
@@ -164,44 +152,21 @@ pub(super) async fn rest(pause: Duration, shutdown: &mut watch::Receiver<bool>) 
 }
 
 /// Runs a claimed job to its end, whatever that is, and writes that down.
-async fn run_job(
-    settings: &Arc<Settings>,
-    (store, storage): (&Store, &Storage),
-    body: &Arc<BodyWeights>,
-    job: &Job,
-    lease: Uuid,
-    shutdown: watch::Receiver<bool>,
-) -> Result<(), WorkerError> {
+async fn run_job(context: &Context, job: Job, lease: Uuid, shutdown: watch::Receiver<bool>) -> Result<(), WorkerError> {
+    let Context { settings, store, storage, .. } = context;
     tracing::info!(job = %job.id, attempt = job.attempts, model = %job.model, "job started");
     let stop = Arc::new(AtomicBool::new(false));
     let held = Held { what: Claimed::Job(job.id), lease, lease_ms: settings.lease_ms() };
     let mut watcher = tokio::spawn(watch(store.clone(), held, Arc::clone(&stop), shutdown.clone()));
-    let images = store.all_images(job.dataset.id).await;
-    let dataset = store.dataset(&job.dataset.id.to_string()).await;
-    let outcome = match images.and_then(|images| Ok((dataset?, images))) {
-        Ok((dataset, images)) => {
-            let input = execute::Input {
-                settings: Arc::clone(settings),
-                store: store.clone(),
-                storage: storage.clone(),
-                runtime: Handle::current(),
-                body: Arc::clone(body),
-                job: job.clone(),
-                lease,
-                dataset,
-                stop,
-            };
-            let trained = tokio::task::spawn_blocking(move || execute::execute(&input, images)).await;
-            trained.unwrap_or_else(|panic| Err(ExecuteError::Panicked(panic.to_string())))
-        }
-        Err(error) => Err(ExecuteError::Store(error)),
-    };
+    let input = Input { context: context.clone(), job: job.clone(), lease, stop };
+    let outcome = tokio::task::spawn_blocking(move || execute(&input)).await;
+    let outcome = outcome.unwrap_or_else(|panic| Err(ExecuteError::Panicked(panic.to_string())));
     // Training stops only because the watcher said so; then the watcher has ended and answers why.
     let reason = match &outcome {
         Err(ExecuteError::Training(TrainingError::Stopped)) => (&mut watcher).await.ok(),
         _ => None,
     };
-    let settled = settle(store, job, lease, outcome, reason, shutdown).await;
+    let settled = settle(store, &job, lease, outcome, reason, shutdown).await;
     // Until here it went on renewing the lease: writing down how a job ended may have to wait.
     watcher.abort();
     if storage.is_remote() {

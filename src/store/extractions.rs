@@ -18,6 +18,18 @@ use super::{Claim, Store, StoreError, Tx};
 /// Arithmetics that a worker may compute in, at most: a precision each.
 const ARITHMETICS: usize = 4;
 
+/// Gives back claimed shards, those under a condition, that were lost so many times more.
+macro_rules! give_back {
+    ($lost:literal, $condition:literal) => {
+        concat!(
+            "update feature_shards set state = 'queued', worker = null, lease = null, lease_expires_at = null, losses = losses + ",
+            $lost,
+            " where state = 'running' and ",
+            $condition
+        )
+    };
+}
+
 /// A shard that a worker has claimed to help a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClaimedShard {
@@ -91,14 +103,8 @@ impl Store {
     pub async fn take_shard(&self, job: Uuid, lease: Uuid, now: i64) -> Result<Option<u32>, StoreError> {
         let mut tx = self.begin().await?;
         has_turn(&mut tx, job, lease).await?;
-        query(
-            "update feature_shards set state = 'queued', worker = null, lease = null, lease_expires_at = null, losses = losses + 1
-             where job_id = $1 and state = 'running' and lease_expires_at < $2",
-        )
-        .bind(job.to_string())
-        .bind(now)
-        .execute(&mut tx)
-        .await?;
+        let lost = query(give_back!("1", "job_id = $1 and lease_expires_at < $2")).bind(job.to_string()).bind(now);
+        lost.execute(&mut tx).await?;
         let row = query(
             "update feature_shards set state = 'running', lease = $2 where job_id = $1 and shard = (
                  select shard from feature_shards where job_id = $1 and state = 'queued' order by shard limit 1
@@ -254,10 +260,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::LostLease`].
     pub async fn release_shard(&self, (job, shard): (Uuid, u32), lease: Uuid, lost: bool) -> Result<(), StoreError> {
-        let release = query(
-            "update feature_shards set state = 'queued', worker = null, lease = null, lease_expires_at = null, losses = losses + $4
-             where job_id = $1 and shard = $2 and state = 'running' and lease = $3",
-        );
+        let release = query(give_back!("$4", "job_id = $1 and shard = $2 and lease = $3"));
         let release = release.bind(job.to_string()).bind(i64::from(shard)).bind(lease.to_string()).bind(i64::from(lost));
         held(release.execute(&self.write).await?)
     }
@@ -265,14 +268,7 @@ impl Store {
 
 /// Gives back what a worker helped with whose process has ended: one shard at most.
 pub(super) async fn release_shards(tx: &mut Tx, worker: &str) -> Result<(), StoreError> {
-    query(
-        "update feature_shards set state = 'queued', worker = null, lease = null, lease_expires_at = null, losses = losses + 1
-         where worker = $1 and state = 'running'",
-    )
-    .bind(worker)
-    .execute(tx)
-    .await
-    .map(drop)
+    query(give_back!("1", "worker = $1")).bind(worker).execute(tx).await.map(drop)
 }
 
 /// Whether a job runs under this lease and has the turn. No other does until the transaction ends.
