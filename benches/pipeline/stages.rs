@@ -9,13 +9,13 @@ use std::thread;
 use anyhow::Context;
 use image::codecs::jpeg::JpegEncoder;
 use image::{RgbImage, imageops};
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Kind, TchError, Tensor};
 use topgraft::recipe::Preset;
 use topgraft::training::TrainingData;
 use topgraft::vision::augmentation::{self, View};
 use topgraft::vision::backbone::Backbone;
 use topgraft::vision::device;
-use topgraft::vision::layers::UnfreezeFrom;
+use topgraft::vision::layers::{CONVS, UnfreezeFrom};
 use topgraft::vision::picture::{self, Picture, PictureError, PictureLimits};
 use topgraft::vision::precision::{Precision, PrecisionChoice};
 use topgraft::vision::preprocessing::Preprocessing;
@@ -30,6 +30,8 @@ const SAMPLE: usize = 64;
 /// Pictures a training step.
 const BATCH: i64 = 32;
 const UNITS: u32 = 256;
+/// Pixels a side.
+const SIDE: usize = 224;
 /// Convolutions below the usual freeze boundary.
 const FROZEN: usize = UnfreezeFrom::BLOCK5_CONV1.frozen();
 
@@ -100,9 +102,10 @@ fn photograph(pictures: &[(usize, Picture)]) -> anyhow::Result<Vec<u8>> {
     Ok(jpeg)
 }
 
-/// The frozen layers below block 5, a thread a core, on noise.
+/// The frozen layers below block 5, on noise; then all that a picture's features take but the picture.
 fn prefix(body: &BodyWeights, device: Device, limits: &Limits) -> anyhow::Result<()> {
     let operations = operations(0, FROZEN, 224);
+    let frozen = |backbone: &Backbone, rgb: &[u8]| backbone.frozen(&backbone.pixels(rgb, SIDE)?, 0, FROZEN);
     for choice in [PrecisionChoice::Int8, PrecisionChoice::Bf16, PrecisionChoice::F32] {
         let precision = device::resolve(choice, device, true);
         let limit = match precision {
@@ -110,31 +113,42 @@ fn prefix(body: &BodyWeights, device: Device, limits: &Limits) -> anyhow::Result
             Precision::Bf16 => Some(limits.bf16),
             Precision::F32 => Some(limits.f32),
         };
-        let backbone = Backbone::new(body, precision, device)?;
-        let rgb: Vec<u8> = (0..224 * 224 * 3u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
-        let threads = device::threads();
-        let each = 8;
-        let seconds = best(|| {
-            let handles: Vec<Backbone> = (0..threads).map(|_| backbone.share()).collect();
-            thread::scope(|scope| {
-                for handle in handles {
-                    let rgb = &rgb;
-                    scope.spawn(move || {
-                        device::set_threads(Some(1));
-                        for _ in 0..each {
-                            let x = handle.pixels(rgb, 224).and_then(|x| handle.frozen(&x, 0, FROZEN));
-                            drop(x.expect("the same call as in training"));
-                        }
-                    });
-                }
-            });
-            device::set_threads(u32::try_from(threads).ok());
-            Ok(())
-        })?;
+        let rate = passes(&Backbone::new(body, precision, device)?, frozen)?;
         let limit = limit.map(|rate| (rate / operations, "matrix products"));
-        row(&format!("blocks 1 to 4, {}", precision.as_str()), (threads * each) as f64 / seconds, limit);
+        row(&format!("blocks 1 to 4, {}", precision.as_str()), rate, limit);
     }
+    let precision = device::resolve(PrecisionChoice::Auto, device, true);
+    let features = |backbone: &Backbone, rgb: &[u8]| {
+        let x = backbone.handed_over(&frozen(backbone, rgb)?, FROZEN)?;
+        backbone.upper(&x, FROZEN, CONVS.len())
+    };
+    let rate = passes(&Backbone::new(body, precision, device)?, features)?;
+    row(&format!("blocks 1 to 4, {}, and block 5", precision.as_str()), rate, None);
     Ok(())
+}
+
+/// Pictures a second that pass through the network one by one, a thread a core.
+fn passes(backbone: &Backbone, pass: impl Fn(&Backbone, &[u8]) -> Result<Tensor, TchError> + Sync) -> anyhow::Result<f64> {
+    let rgb: Vec<u8> = (0..SIDE * SIDE * 3).map(|n| ((n as u32).wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let threads = device::threads();
+    let each = 8;
+    let seconds = best(|| {
+        let handles: Vec<Backbone> = (0..threads).map(|_| backbone.share()).collect();
+        thread::scope(|scope| {
+            for handle in handles {
+                let (rgb, pass) = (&rgb, &pass);
+                scope.spawn(move || {
+                    device::set_threads(Some(1));
+                    for _ in 0..each {
+                        drop(pass(&handle, rgb).expect("the same call as in training"));
+                    }
+                });
+            }
+        });
+        device::set_threads(u32::try_from(threads).ok());
+        Ok(())
+    })?;
+    Ok((threads * each) as f64 / seconds)
 }
 
 /// Forward and backward through what learns, on noise.
