@@ -104,7 +104,7 @@ fn photograph(pictures: &[(usize, Picture)]) -> anyhow::Result<Vec<u8>> {
 
 /// The frozen layers below block 5, on noise; then all that a picture's features take but the picture.
 fn prefix(body: &BodyWeights, device: Device, limits: &Limits) -> anyhow::Result<()> {
-    let operations = operations(0, FROZEN, 224);
+    let operations = operations(0, FROZEN, SIDE);
     let frozen = |backbone: &Backbone, rgb: &[u8]| backbone.frozen(&backbone.pixels(rgb, SIDE)?, 0, FROZEN);
     for choice in [PrecisionChoice::Int8, PrecisionChoice::Bf16, PrecisionChoice::F32] {
         let precision = device::resolve(choice, device, true);
@@ -162,7 +162,7 @@ fn steps(body: &BodyWeights, device: Device, limits: &Limits) -> anyhow::Result<
     let tail = |convs| -> anyhow::Result<Tail> { Ok(Tail { convs, head: Head::new(7 * 7 * 512, UNITS, 17, 1.0, device)? }) };
     let head = 2.0 * f64::from(UNITS) * 25_088.0;
     // Backward takes two products for each of forward's, but for the input of the first layer, which nobody asks for.
-    let block5 = 3.0 * operations(FROZEN, 13, 224) - operations(FROZEN, FROZEN + 1, 224) + 2.0 * head;
+    let block5 = 3.0 * operations(FROZEN, CONVS.len(), SIDE) - operations(FROZEN, FROZEN + 1, SIDE) + 2.0 * head;
     let step = |tail: &Tail, x: &Tensor| {
         let parameters: Vec<Tensor> = tail.parameters().iter().map(|tensor| tensor.set_requires_grad(true)).collect();
         let truth = Tensor::zeros([BATCH], (Kind::Int64, device));

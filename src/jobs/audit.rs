@@ -31,8 +31,8 @@ pub async fn run(
     let stop = Arc::new(AtomicBool::new(false));
     let held = Held { what: Claimed::Audit(dataset), lease, lease_ms: settings.lease_ms() };
     let mut watcher = tokio::spawn(watch(store.clone(), held, Arc::clone(&stop), shutdown.clone()));
-    let recorder = Recorder { context: context.clone(), dataset, lease };
-    let outcome = tokio::task::spawn_blocking(move || audited(recorder, &stop)).await;
+    let means = context.clone();
+    let outcome = tokio::task::spawn_blocking(move || audited(&means, dataset, lease, &stop)).await;
     let outcome = outcome.unwrap_or_else(|panic| Err(ExecuteError::Panicked(panic.to_string())));
     let reason = match &outcome {
         Err(ExecuteError::Training(TrainingError::Stopped)) => (&mut watcher).await.ok(),
@@ -68,13 +68,17 @@ pub async fn run(
 }
 
 /// Looks, and judges.
-fn audited(mut recorder: Recorder, stop: &AtomicBool) -> Result<(AuditSummary, Vec<Finding>), ExecuteError> {
-    let context = recorder.context.clone();
-    let (_, data) = context.training_data(recorder.dataset)?;
+fn audited(
+    context: &Context,
+    dataset: Uuid,
+    lease: Uuid,
+    stop: &AtomicBool,
+) -> Result<(AuditSummary, Vec<Finding>), ExecuteError> {
+    let (_, data) = context.training_data(dataset)?;
     let bucket = context.bucket();
     // Without help: few rows, and most of them a job has computed or will.
     let plan = context.plan(Recipe::default(), &bucket, None);
-    let evidence = training::evidence(&plan, &data, &mut recorder, stop);
+    let evidence = training::evidence(&plan, &data, &mut Recorder { context, dataset, lease }, stop);
     if let Some(trouble) = bucket.trouble.take() {
         return Err(trouble);
     }
@@ -84,16 +88,16 @@ fn audited(mut recorder: Recorder, stop: &AtomicBool) -> Result<(AuditSummary, V
 }
 
 /// Writes down how far an audit is.
-struct Recorder {
-    context: Context,
+struct Recorder<'a> {
+    context: &'a Context,
     dataset: Uuid,
     lease: Uuid,
 }
 
-impl Observer for Recorder {
+impl Observer for Recorder<'_> {
     fn observe(&mut self, event: Event<'_>) -> Result<(), ObserverError> {
         let Event::Progress(progress) = event else { return Ok(()) };
-        let Context { store, runtime, .. } = &self.context;
+        let Context { store, runtime, .. } = self.context;
         let written = store.record_audit_progress(self.dataset, self.lease, FEATURES * progress.fraction);
         // Whether to stop is the watcher's to say, and a number for people isn't worth an audit.
         if let Err(error) = runtime.block_on(written) {

@@ -104,7 +104,7 @@ pub async fn run(
                 audit::run(&context, dataset, lease, shutdown.clone()).await?;
             }
             Ok(Some(Work::Job(job))) => {
-                run_job(&context, *job, lease, shutdown.clone()).await?;
+                run_job(&context, &job, lease, shutdown.clone()).await?;
             }
             Ok(None) => {
                 let helped = match helps_from <= Instant::now() {
@@ -152,7 +152,7 @@ pub(super) async fn rest(pause: Duration, shutdown: &mut watch::Receiver<bool>) 
 }
 
 /// Runs a claimed job to its end, whatever that is, and writes that down.
-async fn run_job(context: &Context, job: Job, lease: Uuid, shutdown: watch::Receiver<bool>) -> Result<(), WorkerError> {
+async fn run_job(context: &Context, job: &Job, lease: Uuid, shutdown: watch::Receiver<bool>) -> Result<(), WorkerError> {
     let Context { settings, store, storage, .. } = context;
     tracing::info!(job = %job.id, attempt = job.attempts, model = %job.model, "job started");
     let stop = Arc::new(AtomicBool::new(false));
@@ -166,7 +166,7 @@ async fn run_job(context: &Context, job: Job, lease: Uuid, shutdown: watch::Rece
         Err(ExecuteError::Training(TrainingError::Stopped)) => (&mut watcher).await.ok(),
         _ => None,
     };
-    let settled = settle(store, &job, lease, outcome, reason, shutdown).await;
+    let settled = settle(store, job, lease, outcome, reason, shutdown).await;
     // Until here it went on renewing the lease: writing down how a job ended may have to wait.
     watcher.abort();
     if storage.is_remote() {

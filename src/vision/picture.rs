@@ -6,10 +6,12 @@
 //! channels, alpha composited onto white, CMYK converted, 16 bits scaled to 8. Of an animation, the first frame. Colour
 //! profiles are ignored, as the pictures that ImageNet networks were trained on had theirs ignored.
 
+#[cfg(test)]
+pub(crate) mod fixtures;
 mod format;
 mod jpeg;
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;
 
 use std::io::Cursor;
 use std::num::NonZeroU32;

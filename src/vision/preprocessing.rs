@@ -167,7 +167,7 @@ fn input_size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Erro
 mod tests {
     use super::*;
     use crate::vision::picture::decode;
-    use crate::vision::picture::tests::{PNG, encoded, gradient};
+    use crate::vision::picture::fixtures::{PNG, encoded, gradient};
 
     fn picture(width: u32, height: u32) -> Picture {
         decode(&encoded(&gradient(width, height), PNG), &PictureLimits::default()).unwrap()

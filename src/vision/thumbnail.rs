@@ -60,7 +60,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::vision::picture::tests::{
+    use crate::vision::picture::fixtures::{
         BLUE, FORMATS, GREEN, PNG, RED, WHITE, assert_near, corners, encoded, gradient, quarters, with_exif,
     };
     use crate::vision::picture::{Picture, PictureFormat, decode};

@@ -10,7 +10,7 @@ use super::{Answer, Api};
 use crate::api::AppState;
 use crate::config::Settings;
 use crate::dataset::testing::zip;
-use crate::vision::picture::tests::{BLUE, GREEN, PNG, RED, WHITE, assert_near, corners, encoded, quarters, with_exif};
+use crate::vision::picture::fixtures::{BLUE, GREEN, PNG, RED, WHITE, assert_near, corners, encoded, quarters, with_exif};
 use crate::vision::picture::{Picture, PictureFormat, PictureLimits, decode};
 
 /// A JPEG that lies on its side, a TIFF, a BMP, and a PNG through which one sees; each 640 pixels wide.

@@ -88,7 +88,7 @@ fn uniform(sha256: &str, number: u32, block: u32) -> [f64; 4] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vision::picture::tests::{PNG, encoded, gradient};
+    use crate::vision::picture::fixtures::{PNG, encoded, gradient};
     use crate::vision::picture::{PictureLimits, decode};
 
     const WEAK: Augmentation = Augmentation { crop_area_min: 0.4, flip: true, rotation: 20.0, color_jitter: 0.2 };

@@ -6,7 +6,7 @@ use image::{Rgb, RgbImage};
 use proptest::prelude::*;
 
 use super::*;
-use crate::vision::picture::tests::{PNG, encoded, gradient};
+use crate::vision::picture::fixtures::{PNG, encoded, gradient};
 use crate::vision::picture::{PictureLimits, decode};
 use crate::vision::preprocessing::Resize;
 

@@ -122,7 +122,7 @@ mod tests {
     use image::ImageFormat;
 
     use super::*;
-    use crate::vision::picture::tests::{encoded, gradient};
+    use crate::vision::picture::fixtures::{encoded, gradient};
 
     #[test]
     fn what_is_not_read_is_refused_with_its_reason() {
