@@ -93,8 +93,11 @@ class Page:
             phone = {"width": PHONE, "height": 844, "deviceScaleFactor": 1, "mobile": False}
             self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
             wide = self.script("return document.documentElement.scrollWidth")
-            self.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
             assert wide <= PHONE, f"{name} is {wide} pixels wide on a phone of {PHONE}"
+            # A chart is cut off until it is drawn anew, a frame later.
+            fit = "return [...document.querySelectorAll('.chart')].every((place) => place.scrollWidth <= place.clientWidth)"
+            self.until("charts as wide as a phone", lambda: self.script(fit))
+            self.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
         for theme in ("dark", "light") if self.axe else ():
             self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": theme}]})
             self.script(self.axe)
