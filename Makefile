@@ -5,6 +5,7 @@ LISTEN ?= 127.0.0.1:8080
 # The weights are the same whatever the data folder is.
 WEIGHTS ?= data/weights/vgg16.safetensors
 BIN := target/release/topgraft
+FETCH = $(BIN) weights fetch --weights $(WEIGHTS)
 PYTHON ?= python3
 CLIENTS := target/clients
 # nextest runs each test in a process of its own; plain `cargo test` does as well where it isn't installed.
@@ -24,7 +25,7 @@ build: setup ## compile the binary, target/release/topgraft
 	cargo build --release --locked
 
 weights: build ## get the ImageNet weights, checked by SHA-256
-	@$(BIN) weights fetch --weights $(WEIGHTS)
+	@$(FETCH)
 
 serve: weights ## serve the API on LISTEN=127.0.0.1:8080 with DATA=data
 	$(BIN) serve --listen $(LISTEN) --data-dir $(DATA) --weights $(WEIGHTS)
@@ -42,7 +43,11 @@ $(CLIENTS)/installed: tests/clients/requirements.txt
 browser:
 	@scripts/browser.sh $(CLIENTS)/axe
 
-test: weights $(CLIENTS)/installed browser ## run every test
+# The tests' own build of the binary gets the weights: dependencies of tests turn on features of what both share, so `build` would
+# compile most of it a second time.
+test: setup $(CLIENTS)/installed browser ## run every test
+	$(TEST) --release --locked --no-run
+	@$(FETCH)
 	TOPGRAFT_TEST_AXE=$(abspath $(CLIENTS)/axe/axe.min.js) TOPGRAFT_TEST_PYTHON=$(abspath $(CLIENTS)/bin/python) TOPGRAFT_TEST_WEIGHTS=$(abspath $(WEIGHTS)) scripts/postgres.sh $(TEST) --release --locked
 
 bench: weights ## time each stage beside the machine's limits; DATASET=path, WHOLE=1 for a whole run, PEER=script BODY=onnx for a peer
