@@ -7,6 +7,9 @@ use tch::{Kind, TchError, Tensor};
 
 use super::layers::{ConvSpec, KERNEL};
 
+/// Rows or columns that a kernel reaches beyond its own, on each side.
+pub const PADDING: i64 = KERNEL as i64 / 2;
+
 /// A convolution's kernel (OIHW) and bias.
 #[derive(Debug)]
 pub struct Conv {
@@ -51,10 +54,21 @@ impl Conv {
     /// # Errors
     /// libtorch's refusal, such as want of memory.
     pub fn linear(&self, x: &Tensor) -> Result<Tensor, TchError> {
-        const PADDING: i64 = KERNEL as i64 / 2;
+        self.padded(x, [PADDING, PADDING])
+    }
+
+    /// The convolution alone of rows that come with their neighbours above and below: `[N, C, H + 2, W]` to `[N, C, H, W]`.
+    ///
+    /// # Errors
+    /// libtorch's refusal, such as want of memory.
+    pub fn rows(&self, x: &Tensor) -> Result<Tensor, TchError> {
+        self.padded(x, [0, PADDING])
+    }
+
+    fn padded(&self, x: &Tensor, padding: [i64; 2]) -> Result<Tensor, TchError> {
         // Master weights are f32; the conversion is part of the graph, so gradients reach the f32 originals.
         let (weight, bias) = (self.weight.f_to_kind(x.kind())?, self.bias.f_to_kind(x.kind())?);
-        x.f_conv2d(&weight, Some(bias), [1, 1], [PADDING, PADDING], [1, 1], 1)
+        x.f_conv2d(&weight, Some(bias), [1, 1], padding, [1, 1], 1)
     }
 
     /// Convolution, pooling where the block ends, ReLU; in the arithmetic of `x`.

@@ -11,7 +11,7 @@ mod steps;
 
 use tch::{Device, Kind, TchError, Tensor};
 
-use super::conv::Conv;
+use super::conv::{self, Conv};
 use super::layers::CONVS;
 use super::preprocessing::DEFAULT_INPUT_SIZE;
 use super::weights::BodyWeights;
@@ -20,6 +20,9 @@ pub use steps::{KernelSteps, first_layer};
 
 /// Largest uint8 activation.
 pub const ACTIVATION_STEPS: f64 = 255.0;
+
+/// Bytes of the first convolution's result at a time: half of a core's second-level cache, or a good part of it.
+const STRIP_BYTES: usize = 1 << 20;
 
 /// The 13 convolutions, the first in floating point.
 #[derive(Debug)]
@@ -95,12 +98,30 @@ impl Int8Layers {
         let mut x = x.shallow_clone();
         for index in from..to.min(CONVS.len()) {
             x = match index.checked_sub(1) {
-                // Its scale is in its weights already: what is left is to clip (0 is its ReLU) and to cut off.
-                None => self.first.linear(&x)?.f_clamp_(0.0, ACTIVATION_STEPS)?.f_to_kind(Kind::Uint8)?,
+                None => self.first_steps(&x)?,
                 Some(place) => self.layers[place].forward(&x, self.profile.scale(index), self.profile.scale(index + 1))?,
             };
         }
         Ok(x)
+    }
+
+    /// The first convolution of a picture, rounded to uint8, a strip of rows after the other: a strip is still in the processor's
+    /// cache when it is rounded, the whole would not be (with AMX that took as long as a third of all layers up to block 4).
+    ///
+    /// Its scale is in its weights already: what is left is to clip (0 is its ReLU) and to cut off.
+    fn first_steps(&self, x: &Tensor) -> Result<Tensor, TchError> {
+        let (_, _, height, width) = x.size4()?;
+        let outputs = self.first.spec.outputs as i64;
+        let bytes = (height * width * outputs) as usize * x.kind().elt_size_in_bytes();
+        let rows = (height as usize).div_ceil(bytes.div_ceil(STRIP_BYTES)).max(1) as i64;
+        let x = x.f_constant_pad_nd([0, 0, conv::PADDING, conv::PADDING])?;
+        let steps = Tensor::f_empty([1, height, width, outputs], (Kind::Uint8, Device::Cpu))?.f_permute([0, 3, 1, 2])?;
+        for top in (0..height).step_by(rows as usize) {
+            let rows = rows.min(height - top);
+            let strip = self.first.rows(&x.f_narrow(2, top, rows + 2 * conv::PADDING)?)?;
+            ffi::clip(&strip, &mut steps.f_narrow(2, top, rows)?)?;
+        }
+        Ok(steps)
     }
 
     /// Activations after `level` convolutions (uint8) as floating point numbers of `kind`.
@@ -127,5 +148,41 @@ impl Layer {
     fn forward(&self, x: &Tensor, x_scale: f64, out_scale: f64) -> Result<Tensor, TchError> {
         let y = ffi::conv(x, x_scale, &self.packed, &self.scales, &self.zeros, &self.bias, out_scale)?;
         if self.pooled { ffi::max_pool(&y) } else { Ok(y) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vision::weights::PixelConvention;
+
+    /// Weights that nobody trained.
+    pub fn body() -> BodyWeights {
+        let numbers = |len: usize| (0..len).map(|place| ((place * place) as f32 * 0.37).sin() / (1.0 + (place % 9) as f32));
+        let lookup = |name: &str| {
+            let (layer, part) = name.split_once('.')?;
+            let spec = CONVS.iter().find(|spec| spec.name == layer)?;
+            let shape = if part == "weight" { spec.weight_shape().to_vec() } else { vec![spec.outputs] };
+            let numbers: Vec<f32> = numbers(shape.iter().product()).collect();
+            Some((shape, numbers))
+        };
+        BodyWeights::from_tensors(PixelConvention::CaffeBgr, lookup).unwrap()
+    }
+
+    #[test]
+    fn strips_of_the_first_layer_are_what_the_whole_is() {
+        let body = body();
+        for kind in [Kind::BFloat16, Kind::Float] {
+            let layers = Int8Layers::new(&body, Profile::imagenet(), kind).unwrap();
+            // One strip, several of which the last is shorter, and a row each.
+            for (height, width) in [(16, 20), (333, 160), (3, 20_000)] {
+                let numbers: Vec<f32> = (0..height * width * 3).map(|place| ((place * 97) % 256) as f32 - 117.0).collect();
+                let x = Tensor::from_slice(&numbers).reshape([1, height, width, 3]).permute([0, 3, 1, 2]).to_kind(kind);
+                let whole = layers.first.linear(&x).unwrap().clamp(0.0, ACTIVATION_STEPS).to_kind(Kind::Uint8);
+                let strips = layers.forward(&x, 0, 1).unwrap();
+                assert_eq!(strips.size(), [1, 64, height, width]);
+                assert!(strips.equal(&whole), "{kind:?}, {height} × {width}");
+            }
+        }
     }
 }

@@ -1,14 +1,17 @@
 // The three quantised operations of libtorch that its Rust binding doesn't have, through its dispatcher: oneDNN's
-// convolution with fused ReLU and requantisation, the packing of its weights, and max pooling of 8-bit maps.
+// convolution with fused ReLU and requantisation, the packing of its weights, and max pooling of 8-bit maps. And one that libtorch
+// itself lacks: floating point numbers clipped and cut off to uint8 in one pass.
 //
 // Tensors cross as `at::Tensor*`, as the Rust binding holds them. Every function answers 0, or 1 with a message.
 #include <ATen/Context.h>
+#include <ATen/TensorIterator.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/core/List.h>
 #include <ATen/core/ivalue.h>
-#include <c10/core/InferenceMode.h>
+#include <c10/util/Exception.h>
 
+#include <algorithm>
 #include <cstring>
 #include <exception>
 #include <string>
@@ -34,16 +37,60 @@ at::Tensor call(const char* name, torch::jit::Stack stack) {
     return stack.front().toTensor();
 }
 
+// Compiled for each width of vectors; which of them runs is found out when the program is loaded.
+#if defined(__x86_64__) && defined(__GNUC__)
+#define EACH_VECTOR_WIDTH __attribute__((target_clones("avx512f", "avx2", "default")))
+#else
+#define EACH_VECTOR_WIDTH
+#endif
+
+// Numbers by their bits, the upper ones of an f32: those of numbers that aren't negative are in order as integers, so integers are
+// what is clipped, in half the time. Not a number is 0 or 255, by its sign.
+template <typename Bits>
+__attribute__((always_inline)) inline void clip_each(const Bits* x, uint8_t* steps, int64_t count) {
+    constexpr int below = 32 - 8 * sizeof(Bits);
+    constexpr Bits top = 0x437f0000 >> below;  // 255
+    for (int64_t i = 0; i < count; ++i) {
+        const Bits kept = std::min(std::max(x[i], Bits{0}), top);
+        const int32_t bits = static_cast<int32_t>(kept) << below;
+        float number;
+        std::memcpy(&number, &bits, sizeof number);
+        steps[i] = static_cast<uint8_t>(static_cast<int32_t>(number));
+    }
+}
+
+EACH_VECTOR_WIDTH void clip(const int32_t* f32, uint8_t* steps, int64_t count) { clip_each(f32, steps, count); }
+
+EACH_VECTOR_WIDTH void clip(const int16_t* bf16, uint8_t* steps, int64_t count) { clip_each(bf16, steps, count); }
+
+template <typename Bits>
+void clip_all(at::TensorIterator& numbers) {
+    // On all of libtorch's threads.
+    numbers.for_each([](char** data, const int64_t* strides, int64_t count) {
+        // A run of numbers side by side at once, others one by one.
+        const bool dense = strides[0] == 1 && strides[1] == sizeof(Bits);
+        const int64_t run = dense ? count : 1;
+        for (int64_t i = 0; i < count; i += run) {
+            clip(reinterpret_cast<const Bits*>(data[1] + i * strides[1]), reinterpret_cast<uint8_t*>(data[0] + i * strides[0]), run);
+        }
+    });
+}
+
 template <typename F>
-int guarded(at::Tensor** out, char* message, size_t length, F compute) {
+int guarded(char* message, size_t length, F act) {
     try {
-        *out = new at::Tensor(compute());
+        act();
         return 0;
     } catch (const std::exception& error) {
         std::strncpy(message, error.what(), length - 1);
         message[length - 1] = '\0';
         return 1;
     }
+}
+
+template <typename F>
+int computed(at::Tensor** out, char* message, size_t length, F compute) {
+    return guarded(message, length, [&] { *out = new at::Tensor(compute()); });
 }
 
 }  // namespace
@@ -54,7 +101,7 @@ extern "C" {
 // is best follows from the input's size, and weights in another are laid out anew in every call.
 int topgraft_int8_pack(const at::Tensor* weight, const at::Tensor* scales, double scale, int64_t side, at::Tensor** out,
                        char* message, size_t length) {
-    return guarded(out, message, length, [&] {
+    return computed(out, message, length, [&] {
         // Which engine packs is global to libtorch; nothing else here uses quantised operators.
         at::globalContext().setQEngine(at::QEngine::ONEDNN);
         return call("onednn::qconv_prepack", {*weight, *scales, scale, int64_t{0}, pair(1), pair(1), pair(1), int64_t{1},
@@ -66,7 +113,7 @@ int topgraft_int8_pack(const at::Tensor* weight, const at::Tensor* scales, doubl
 int topgraft_int8_conv(const at::Tensor* x, double x_scale, const at::Tensor* packed, const at::Tensor* scales,
                        const at::Tensor* zeros, const at::Tensor* bias, double out_scale, at::Tensor** out, char* message,
                        size_t length) {
-    return guarded(out, message, length, [&] {
+    return computed(out, message, length, [&] {
         c10::List<std::optional<at::Scalar>> no_scalars;
         return call("onednn::qconv2d_pointwise",
                     {*x, x_scale, int64_t{0}, *packed, *scales, *zeros, *bias, pair(1), pair(1), pair(1), int64_t{1},
@@ -77,8 +124,23 @@ int topgraft_int8_conv(const at::Tensor* x, double x_scale, const at::Tensor* pa
 
 // 2 x 2 maximum of uint8 [N, C, H, W].
 int topgraft_int8_max_pool(const at::Tensor* x, at::Tensor** out, char* message, size_t length) {
-    return guarded(out, message, length, [&] {
+    return computed(out, message, length, [&] {
         return call("quantized::max_pool2d", {*x, pair(2), pair(2), pair(0), pair(1), false});
+    });
+}
+
+// f32 or bf16 to uint8 of the same shape, `steps`: clipped to 0 and 255, cut off to whole numbers.
+int topgraft_int8_clip(const at::Tensor* x, const at::Tensor* steps, char* message, size_t length) {
+    return guarded(message, length, [&] {
+        TORCH_CHECK(steps->scalar_type() == at::kByte && steps->sizes() == x->sizes(), "clipped numbers are uint8, as many as before");
+        at::AutoDispatchBelowADInplaceOrView no_grad;
+        at::TensorIterator numbers =
+            at::TensorIteratorConfig().check_all_same_dtype(false).add_output(*steps).add_const_input(*x).build();
+        switch (x->scalar_type()) {
+            case at::kFloat: return clip_all<int32_t>(numbers);
+            case at::kBFloat16: return clip_all<int16_t>(numbers);
+            default: TORCH_CHECK(false, "f32 and bf16 are clipped to uint8, not ", x->scalar_type());
+        }
     });
 }
 

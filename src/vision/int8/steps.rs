@@ -70,8 +70,8 @@ pub fn first_layer(body: &BodyWeights, profile: Profile) -> [Vec<f32>; 2] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vision::layers::{CONVS, ConvSpec};
-    use crate::vision::weights::PixelConvention;
+    use crate::vision::int8::tests::body;
+    use crate::vision::layers::ConvSpec;
 
     #[test]
     fn each_channel_has_its_own_steps() {
@@ -89,16 +89,7 @@ mod tests {
 
     #[test]
     fn the_first_layers_sums_are_exact_in_any_order() {
-        let numbers =
-            |len: usize| (0..len).map(|place| ((place * place) as f32 * 0.37).sin() / (1.0 + (place % 9) as f32)).collect();
-        let lookup = |name: &str| {
-            let (layer, part) = name.split_once('.')?;
-            let spec = CONVS.iter().find(|spec| spec.name == layer)?;
-            let shape = if part == "weight" { spec.weight_shape().to_vec() } else { vec![spec.outputs] };
-            let numbers: Vec<f32> = numbers(shape.iter().product());
-            Some((shape, numbers))
-        };
-        let body = BodyWeights::from_tensors(PixelConvention::CaffeBgr, lookup).unwrap();
+        let body = body();
         let [weight, bias] = first_layer(&body, Profile::imagenet());
         let layer = &body.layers()[0];
         let scale = Profile::imagenet().scale(1);
