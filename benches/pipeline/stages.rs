@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::Instant;
 
 use anyhow::Context;
 use image::codecs::jpeg::JpegEncoder;
@@ -27,6 +28,8 @@ use crate::table::{best, head, row};
 
 /// Pictures that the stages are timed on.
 const SAMPLE: usize = 64;
+/// Pictures a core that the network is timed on.
+const BURST: usize = 8;
 /// Pictures a training step.
 const BATCH: i64 = 32;
 const UNITS: u32 = 256;
@@ -102,10 +105,9 @@ fn photograph(pictures: &[(usize, Picture)]) -> anyhow::Result<Vec<u8>> {
     Ok(jpeg)
 }
 
-/// The frozen layers below block 5, on noise; then all that a picture's features take but the picture.
+/// The frozen layers below block 5, on noise; then all that a picture's features take.
 fn prefix(body: &BodyWeights, device: Device, limits: &Limits) -> anyhow::Result<()> {
     let operations = operations(0, FROZEN, SIDE);
-    let frozen = |backbone: &Backbone, rgb: &[u8]| backbone.frozen(&backbone.pixels(rgb, SIDE)?, 0, FROZEN);
     for choice in [PrecisionChoice::Int8, PrecisionChoice::Bf16, PrecisionChoice::F32] {
         let precision = device::resolve(choice, device, true);
         let limit = match precision {
@@ -117,38 +119,63 @@ fn prefix(body: &BodyWeights, device: Device, limits: &Limits) -> anyhow::Result
         let limit = limit.map(|rate| (rate / operations, "matrix products"));
         row(&format!("blocks 1 to 4, {}", precision.as_str()), rate, limit);
     }
-    let precision = device::resolve(PrecisionChoice::Auto, device, true);
-    let features = |backbone: &Backbone, rgb: &[u8]| {
-        let x = backbone.handed_over(&frozen(backbone, rgb)?, FROZEN)?;
-        backbone.upper(&x, FROZEN, CONVS.len())
-    };
-    let rate = passes(&Backbone::new(body, precision, device)?, features)?;
-    row(&format!("blocks 1 to 4, {}, and block 5", precision.as_str()), rate, None);
+    let backbone = backbone(body, device)?;
+    let rate = passes(&backbone, features)?;
+    row(&format!("blocks 1 to 4, {}, and block 5", backbone.precision().as_str()), rate, None);
     Ok(())
+}
+
+/// The body as training uses it here.
+fn backbone(body: &BodyWeights, device: Device) -> anyhow::Result<Backbone> {
+    Ok(Backbone::new(body, device::resolve(PrecisionChoice::Auto, device, true), device)?)
+}
+
+fn frozen(backbone: &Backbone, rgb: &[u8]) -> Result<Tensor, TchError> {
+    backbone.frozen(&backbone.pixels(rgb, SIDE)?, 0, FROZEN)
+}
+
+/// All that a picture's features take but the picture.
+fn features(backbone: &Backbone, rgb: &[u8]) -> Result<Tensor, TchError> {
+    let x = backbone.handed_over(&frozen(backbone, rgb)?, FROZEN)?;
+    backbone.upper(&x, FROZEN, CONVS.len())
+}
+
+/// Seconds that the features of a picture take, on average of at least `pictures` that are noise.
+pub fn features_of_noise(body: &BodyWeights, device: Device, pictures: usize) -> anyhow::Result<f64> {
+    let backbone = backbone(body, device)?;
+    burst(&backbone, BURST, &features);
+    let each = pictures.div_ceil(device::threads());
+    let began = Instant::now();
+    burst(&backbone, each, &features);
+    Ok(began.elapsed().as_secs_f64() / (each * device::threads()) as f64)
 }
 
 /// Pictures a second that pass through the network one by one, a thread a core.
 fn passes(backbone: &Backbone, pass: impl Fn(&Backbone, &[u8]) -> Result<Tensor, TchError> + Sync) -> anyhow::Result<f64> {
-    let rgb: Vec<u8> = (0..SIDE * SIDE * 3).map(|n| ((n as u32).wrapping_mul(2_654_435_761) >> 24) as u8).collect();
-    let threads = device::threads();
-    let each = 8;
     let seconds = best(|| {
-        let handles: Vec<Backbone> = (0..threads).map(|_| backbone.share()).collect();
-        thread::scope(|scope| {
-            for handle in handles {
-                let (rgb, pass) = (&rgb, &pass);
-                scope.spawn(move || {
-                    device::set_threads(Some(1));
-                    for _ in 0..each {
-                        drop(pass(&handle, rgb).expect("the same call as in training"));
-                    }
-                });
-            }
-        });
-        device::set_threads(u32::try_from(threads).ok());
+        burst(backbone, BURST, &pass);
         Ok(())
     })?;
-    Ok((threads * each) as f64 / seconds)
+    Ok((device::threads() * BURST) as f64 / seconds)
+}
+
+/// Sends noise through the network, `each` pictures a core.
+fn burst(backbone: &Backbone, each: usize, pass: &(impl Fn(&Backbone, &[u8]) -> Result<Tensor, TchError> + Sync)) {
+    let rgb: Vec<u8> = (0..SIDE * SIDE * 3).map(|n| ((n as u32).wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let threads = device::threads();
+    let handles: Vec<Backbone> = (0..threads).map(|_| backbone.share()).collect();
+    thread::scope(|scope| {
+        for handle in handles {
+            let rgb = &rgb;
+            scope.spawn(move || {
+                device::set_threads(Some(1));
+                for _ in 0..each {
+                    drop(pass(&handle, rgb).expect("the same call as in training"));
+                }
+            });
+        }
+    });
+    device::set_threads(u32::try_from(threads).ok());
 }
 
 /// Forward and backward through what learns, on noise.

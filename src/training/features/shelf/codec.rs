@@ -58,28 +58,40 @@ fn packed_bytes<const WIDTH: usize>(row: &[u8]) -> usize {
     if !rest.is_empty() {
         return usize::MAX;
     }
-    let filled: usize = numbers.iter().map(|number| usize::from(*number != [0; WIDTH])).sum();
+    // Counted in bytes, of which a vector holds many, as far as a byte counts.
+    let filled = |numbers: &[[u8; WIDTH]]| usize::from(numbers.iter().map(is_filled).sum::<u8>());
+    let filled: usize = numbers.chunks(usize::from(u8::MAX)).map(filled).sum();
     1 + mask_bytes::<WIDTH>(row.len()) + filled * WIDTH
 }
 
+fn is_filled<const WIDTH: usize>(number: &[u8; WIDTH]) -> u8 {
+    u8::from(*number != [0; WIDTH])
+}
+
 fn pack<const WIDTH: usize>(row: &[u8], packed: &mut Vec<u8>) {
-    let masks = 1 + mask_bytes::<WIDTH>(row.len());
     packed.clear();
-    // Room for every number: each is written where the next that isn't zero belongs, which costs no branch.
-    packed.resize(masks + row.len(), 0);
+    packed.resize(1 + mask_bytes::<WIDTH>(row.len()), 0);
     packed[0] = WIDTH as u8;
-    let mut end = masks;
     for (turn, numbers) in row.as_chunks::<WIDTH>().0.chunks(64).enumerate() {
-        let mut mask = 0u64;
-        for (bit, number) in numbers.iter().enumerate() {
-            packed[end..end + WIDTH].copy_from_slice(number);
-            let filled = *number != [0; WIDTH];
-            mask |= u64::from(filled) << bit;
-            end += WIDTH * usize::from(filled);
-        }
+        let mut mask = mask(numbers);
         packed[1 + turn * 8..9 + turn * 8].copy_from_slice(&mask.to_le_bytes());
+        while mask != 0 {
+            packed.extend_from_slice(&numbers[mask.trailing_zeros() as usize]);
+            mask &= mask - 1;
+        }
     }
-    packed.truncate(end);
+}
+
+/// The mask of up to 64 numbers.
+fn mask<const WIDTH: usize>(numbers: &[[u8; WIDTH]]) -> u64 {
+    let mut filled = [0; 64];
+    for (filled, number) in filled.iter_mut().zip(numbers) {
+        *filled = is_filled(number);
+    }
+    // The product brings the lowest bits of eight bytes together in its highest byte.
+    let bits =
+        filled.as_chunks::<8>().0.iter().map(|eight| u64::from_le_bytes(*eight).wrapping_mul(0x0102_0408_1020_4080) >> 56);
+    bits.rev().fold(0, |mask, bits| mask << 8 | bits)
 }
 
 /// `None` if a mask names a number beyond the row's end, or there are fewer or more numbers than the masks say.
