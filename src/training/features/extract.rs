@@ -8,7 +8,7 @@ use tch::{Device, Tensor};
 use super::crew::Crew;
 use super::render::Renderer;
 use super::rows::{Rows, bytes_of};
-use super::shelf::Shelf;
+use super::shelf::{Packed, Shelf};
 use super::{Plan, Target};
 use crate::training::sample::Sample;
 use crate::training::{TrainingData, TrainingError};
@@ -40,8 +40,8 @@ pub struct WantedView {
 /// What was computed of a view.
 pub struct Computed {
     pub sample: Sample,
-    pub kept: Option<Vec<u8>>,
-    pub top: Option<Vec<u8>>,
+    pub kept: Option<Packed>,
+    pub top: Option<Packed>,
 }
 
 /// How far a row is from the pictures and from the layers that learn.
@@ -181,10 +181,10 @@ impl<'a> Extractor<'a> {
                     let pixels = renderer.render(sample, &mut picture)?;
                     let x = backbone.frozen(&backbone.pixels(&pixels, renderer.side())?, 0, levels.kept.passed())?;
                     let row = if levels.kept.passed() == 0 { pixels } else { bytes_of(&x)? };
-                    (x, wanted.kept.then_some(row))
+                    (x, wanted.kept.then(|| Packed::of(&row)))
                 };
                 let top = match wanted.top {
-                    true => Some(bytes_of(&levels.lift(&x, Target::Head, backbone)?)?),
+                    true => Some(Packed::of(&bytes_of(&levels.lift(&x, Target::Head, backbone)?)?)),
                     false => None,
                 };
                 if !hand_over(Computed { sample, kept, top }) {
@@ -262,8 +262,8 @@ impl<'a> Extractor<'a> {
             waiting.drain(..).zip(rows).try_for_each(|((image, wanted, _), (kept, top))| {
                 take(Computed {
                     sample: Sample { image, view: wanted.view },
-                    kept: wanted.kept.then(|| kept.to_vec()),
-                    top: wanted.top.then(|| top.to_vec()),
+                    kept: wanted.kept.then(|| Packed::of(kept)),
+                    top: wanted.top.then(|| Packed::of(top)),
                 })
             })
         };

@@ -10,34 +10,34 @@
 //! numbers     those that aren't zero, in order
 //! ```
 
-/// Packs rows, one after another.
-pub struct Packer {
-    packed: Vec<u8>,
+/// A row as it is stored.
+pub struct Packed {
+    row_bytes: usize,
+    pub(super) stored: Vec<u8>,
+    /// CRC-32 of `stored`.
+    pub(super) crc: u32,
 }
 
-impl Packer {
-    /// One for rows of `row_bytes` bytes.
-    pub fn new(row_bytes: usize) -> Self {
-        Self { packed: Vec::with_capacity(2 * row_bytes) }
-    }
-
-    /// The bytes to store for `row`: fewer than it has, or its own.
-    pub fn pack<'a>(&'a mut self, row: &'a [u8]) -> &'a [u8] {
+impl Packed {
+    /// Packs `row`, best where it was computed: it is in that core's cache.
+    pub fn of(row: &[u8]) -> Self {
         let (one, two, four) = (packed_bytes::<1>(row), packed_bytes::<2>(row), packed_bytes::<4>(row));
-        let smallest = one.min(two).min(four);
-        if smallest >= row.len() {
-            return row;
-        }
-        match smallest {
-            bytes if bytes == one => pack::<1>(row, &mut self.packed),
-            bytes if bytes == two => pack::<2>(row, &mut self.packed),
-            _ => pack::<4>(row, &mut self.packed),
-        }
-        &self.packed
+        let stored = match one.min(two).min(four) {
+            smallest if smallest >= row.len() => row.to_vec(),
+            smallest if smallest == one => pack::<1>(row, smallest),
+            smallest if smallest == two => pack::<2>(row, smallest),
+            smallest => pack::<4>(row, smallest),
+        };
+        Self { row_bytes: row.len(), crc: crc32fast::hash(&stored), stored }
+    }
+
+    /// Bytes of the row that was packed.
+    pub const fn row_bytes(&self) -> usize {
+        self.row_bytes
     }
 }
 
-/// Fills `row` from what [`Packer::pack`] made shorter; `false` if it didn't make this.
+/// Fills `row` from what [`Packed::of`] made shorter; `false` if it didn't make this.
 pub fn unpacked(packed: &[u8], row: &mut [u8]) -> bool {
     let unpacked = match packed.split_first() {
         Some((1, packed)) => unpack::<1>(packed, row),
@@ -68,8 +68,9 @@ fn is_filled<const WIDTH: usize>(number: &[u8; WIDTH]) -> u8 {
     u8::from(*number != [0; WIDTH])
 }
 
-fn pack<const WIDTH: usize>(row: &[u8], packed: &mut Vec<u8>) {
-    packed.clear();
+/// Packs `row` to as many bytes as [`packed_bytes`] says.
+fn pack<const WIDTH: usize>(row: &[u8], bytes: usize) -> Vec<u8> {
+    let mut packed = Vec::with_capacity(bytes);
     packed.resize(1 + mask_bytes::<WIDTH>(row.len()), 0);
     packed[0] = WIDTH as u8;
     for (turn, numbers) in row.as_chunks::<WIDTH>().0.chunks(64).enumerate() {
@@ -80,6 +81,7 @@ fn pack<const WIDTH: usize>(row: &[u8], packed: &mut Vec<u8>) {
             mask &= mask - 1;
         }
     }
+    packed
 }
 
 /// The mask of up to 64 numbers.
@@ -127,13 +129,14 @@ mod tests {
         ) {
             let row: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
             let row = &row[..row.len().saturating_sub(cut)];
-            let mut packer = Packer::new(row.len());
-            let packed = packer.pack(row);
+            let packed = Packed::of(row).stored;
             prop_assert!(packed.len() <= row.len());
             if packed.len() < row.len() {
                 let mut found = vec![7; row.len()];
-                prop_assert!(unpacked(packed, &mut found));
+                prop_assert!(unpacked(&packed, &mut found));
                 prop_assert_eq!(&found, row);
+            } else {
+                prop_assert_eq!(&packed, row);
             }
         }
 

@@ -31,6 +31,7 @@ use lock::Lease;
 use reader::Reader;
 use segment::{Entry, SEGMENT_BYTES};
 
+pub use codec::Packed;
 pub use error::ShelfError;
 pub use evict::{evict, held, remove_owner};
 pub use segment::is_of;
@@ -144,7 +145,7 @@ impl Shelf {
     /// [`ShelfError::Missing`] and [`ShelfError::Damaged`] if the row must be computed; [`ShelfError::Invalid`] if `row`
     /// hasn't the shelf's length; [`ShelfError::Io`] when the segment can't be read.
     pub fn read(&self, key: &RowKey, row: &mut [u8]) -> Result<(), ShelfError> {
-        check_length(row, self.row_bytes)?;
+        check_length(row.len(), self.row_bytes)?;
         let found = self.find(key).ok_or(ShelfError::Missing)?;
         let path = self.dir.join(&self.segments[found.segment as usize]);
         self.reader.read(found.segment, &path, &found.entry, row).map_err(|fault| match fault {
@@ -190,9 +191,9 @@ impl Shelf {
     }
 }
 
-fn check_length(row: &[u8], row_bytes: u32) -> Result<(), ShelfError> {
-    if row.len() == row_bytes as usize {
+fn check_length(bytes: usize, row_bytes: u32) -> Result<(), ShelfError> {
+    if bytes == row_bytes as usize {
         return Ok(());
     }
-    Err(ShelfError::Invalid(format!("{} bytes are no row of {row_bytes}", row.len())))
+    Err(ShelfError::Invalid(format!("{bytes} bytes are no row of {row_bytes}")))
 }

@@ -78,7 +78,7 @@ fn rows(path: &Path) -> Result<(), Fault> {
 mod tests {
     use std::fs;
 
-    use super::super::{RowKey, Shelf, Turn};
+    use super::super::{Packed, RowKey, Shelf, Turn};
     use super::*;
 
     #[test]
@@ -88,7 +88,7 @@ mod tests {
         let mut writer = shelf.try_writer(&"0123456789abcdef".repeat(4), Turn::Alone).unwrap().unwrap();
         for number in 0..4u8 {
             let row: Vec<u8> = (0..64).map(|at| if at % 4 == 0 { at + number } else { 0 }).collect();
-            writer.append(RowKey::new(&number.to_string(), "evaluation"), &row).unwrap();
+            writer.append(RowKey::new(&number.to_string(), "evaluation"), &Packed::of(&row)).unwrap();
         }
         writer.finish().unwrap();
         let [path] = &segments(root.path()).unwrap()[..] else { panic!("not one segment") };

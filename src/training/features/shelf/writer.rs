@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tempfile::NamedTempFile;
 
-use super::codec::Packer;
+use super::codec::Packed;
 use super::lock::{self, Lease};
 use super::segment::{self, Entry, HEADER_BYTES, SEGMENT_BYTES, SEGMENT_ROWS};
 use super::{RowKey, ShelfError};
@@ -33,7 +33,6 @@ pub struct Writer {
     dir: PathBuf,
     row_bytes: u32,
     owner: String,
-    packer: Packer,
     // Dropped in this order: what is unfinished is gone before the next one may write.
     unfinished: Option<Unfinished>,
     _turn: File,
@@ -65,8 +64,7 @@ impl Writer {
         if !taken {
             return Ok(None);
         }
-        let packer = Packer::new(row_bytes as usize);
-        Ok(Some(Self { dir: dir.to_owned(), row_bytes, owner, packer, unfinished: None, _turn: file, _lease: lease }))
+        Ok(Some(Self { dir: dir.to_owned(), row_bytes, owner, unfinished: None, _turn: file, _lease: lease }))
     }
 
     /// Appends a row; closes the segment if that fills it, and says which that is.
@@ -74,20 +72,20 @@ impl Writer {
     /// # Errors
     /// [`ShelfError::Invalid`] if the row hasn't the shelf's length; [`ShelfError::Io`] when the disk doesn't take it: what
     /// was appended since the last segment is lost then.
-    pub fn append(&mut self, key: RowKey, row: &[u8]) -> Result<Option<PathBuf>, ShelfError> {
-        super::check_length(row, self.row_bytes)?;
+    pub fn append(&mut self, key: RowKey, row: &Packed) -> Result<Option<PathBuf>, ShelfError> {
+        super::check_length(row.row_bytes(), self.row_bytes)?;
         let full = self.write(key, row).map_err(ShelfError::at(&self.dir))?;
         if full { self.cut() } else { Ok(None) }
     }
 
     /// Writes a row and answers whether that fills the segment.
-    fn write(&mut self, key: RowKey, row: &[u8]) -> io::Result<bool> {
+    fn write(&mut self, key: RowKey, row: &Packed) -> io::Result<bool> {
         // Taken: after an error there is no half of a row to go on from.
         let mut unfinished = match self.unfinished.take() {
             Some(unfinished) => unfinished,
             None => Unfinished::begin(&self.dir, self.row_bytes)?,
         };
-        unfinished.append(key, self.packer.pack(row))?;
+        unfinished.append(key, row)?;
         Ok(self.unfinished.insert(unfinished).is_full())
     }
 
@@ -126,11 +124,11 @@ impl Unfinished {
         Ok(Self { file, entries: Vec::with_capacity(SEGMENT_ROWS), length: HEADER_BYTES })
     }
 
-    fn append(&mut self, key: RowKey, stored: &[u8]) -> io::Result<()> {
-        self.file.write_all(stored)?;
+    fn append(&mut self, key: RowKey, row: &Packed) -> io::Result<()> {
+        self.file.write_all(&row.stored)?;
         // No row is longer than `SEGMENT_BYTES`, and a segment of as many is closed: twice that is the most.
-        let bytes = stored.len() as u32;
-        self.entries.push(Entry { key, offset: self.length, stored: bytes, crc: crc32fast::hash(stored) });
+        let bytes = row.stored.len() as u32;
+        self.entries.push(Entry { key, offset: self.length, stored: bytes, crc: row.crc });
         self.length += bytes;
         Ok(())
     }
