@@ -94,20 +94,21 @@ pub fn report(body: &BodyWeights, data: &TrainingData, work: &Path, whole: bool)
             recipe.warm_up.epochs = EPOCHS;
             recipe.fine_tune.phase.epochs = EPOCHS;
         }
-        // The size of picture that the stages are timed at.
-        let classic = preset == Preset::Classic;
-        let half = data.images.len() / 2;
-        let noise = || classic.then(|| stages::features_of_noise(body, device::device(), half)).transpose();
+        let (side, half) = (recipe.input_size as usize, data.images.len() / 2);
+        let noise = || stages::features_of_noise(body, device::device(), side, half);
         let before = noise()?;
         let (clock, seconds) = run(body, data, &features, recipe)?;
         let after = noise()?;
         let rate = clock.rows as f64 / clock.features;
-        println!("{preset:?}: {} rows of features in {:.1} s, {rate:.1} pictures/s with decoding", clock.rows, clock.features);
-        if let Some((before, after)) = before.zip(after) {
-            let on_noise = 2.0 / (before + after);
-            let reached = 100.0 * rate / on_noise;
-            println!("  {reached:.0} % of {on_noise:.1} on as much noise, half of it before and half after the run");
-        }
+        println!(
+            "{preset:?}: features of {} views of {side} × {side} pixels in {:.1} s, {rate:.1} a second with decoding",
+            clock.rows, clock.features,
+        );
+        let on_noise = 2.0 / (before + after);
+        let reached = 100.0 * rate / on_noise;
+        println!(
+            "  {reached:.0} % of {on_noise:.1} on as many views of noise as there are pictures, half before the run and half after"
+        );
         let (warm_up, fine_tune) = (clock.epoch(PhaseName::WarmUp), clock.epoch(PhaseName::FineTune));
         println!("  an epoch: warm-up {warm_up:.2} s, fine-tune {fine_tune:.1} s");
         let epochs = f64::from(full.warm_up.epochs) * warm_up + f64::from(full.fine_tune.phase.epochs) * fine_tune;

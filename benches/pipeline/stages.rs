@@ -33,7 +33,7 @@ const BURST: usize = 8;
 /// Pictures a training step.
 const BATCH: i64 = 32;
 const UNITS: u32 = 256;
-/// Pixels a side.
+/// Pixels a side that the stages are timed at.
 const SIDE: usize = 224;
 /// Convolutions below the usual freeze boundary.
 const FROZEN: usize = UnfreezeFrom::BLOCK5_CONV1.frozen();
@@ -130,38 +130,42 @@ fn backbone(body: &BodyWeights, device: Device) -> anyhow::Result<Backbone> {
     Ok(Backbone::new(body, device::resolve(PrecisionChoice::Auto, device, true), device)?)
 }
 
-fn frozen(backbone: &Backbone, rgb: &[u8]) -> Result<Tensor, TchError> {
-    backbone.frozen(&backbone.pixels(rgb, SIDE)?, 0, FROZEN)
+fn frozen(backbone: &Backbone, rgb: &[u8], side: usize) -> Result<Tensor, TchError> {
+    backbone.frozen(&backbone.pixels(rgb, side)?, 0, FROZEN)
 }
 
 /// All that a picture's features take but the picture.
-fn features(backbone: &Backbone, rgb: &[u8]) -> Result<Tensor, TchError> {
-    let x = backbone.handed_over(&frozen(backbone, rgb)?, FROZEN)?;
+fn features(backbone: &Backbone, rgb: &[u8], side: usize) -> Result<Tensor, TchError> {
+    let x = backbone.handed_over(&frozen(backbone, rgb, side)?, FROZEN)?;
     backbone.upper(&x, FROZEN, CONVS.len())
 }
 
-/// Seconds that the features of a picture take, on average of at least `pictures` that are noise.
-pub fn features_of_noise(body: &BodyWeights, device: Device, pictures: usize) -> anyhow::Result<f64> {
+/// Seconds that the features of a view take, on average of at least `views` of `side` × `side` pixels that are noise.
+pub fn features_of_noise(body: &BodyWeights, device: Device, side: usize, views: usize) -> anyhow::Result<f64> {
     let backbone = backbone(body, device)?;
-    burst(&backbone, BURST, &features);
-    let each = pictures.div_ceil(device::threads());
+    burst(&backbone, side, BURST, &features);
+    let each = views.div_ceil(device::threads());
     let began = Instant::now();
-    burst(&backbone, each, &features);
+    burst(&backbone, side, each, &features);
     Ok(began.elapsed().as_secs_f64() / (each * device::threads()) as f64)
 }
 
+/// What a view is put through, by its pixels and its side.
+trait Pass: Fn(&Backbone, &[u8], usize) -> Result<Tensor, TchError> + Sync {}
+impl<T: Fn(&Backbone, &[u8], usize) -> Result<Tensor, TchError> + Sync> Pass for T {}
+
 /// Pictures a second that pass through the network one by one, a thread a core.
-fn passes(backbone: &Backbone, pass: impl Fn(&Backbone, &[u8]) -> Result<Tensor, TchError> + Sync) -> anyhow::Result<f64> {
+fn passes(backbone: &Backbone, pass: impl Pass) -> anyhow::Result<f64> {
     let seconds = best(|| {
-        burst(backbone, BURST, &pass);
+        burst(backbone, SIDE, BURST, &pass);
         Ok(())
     })?;
     Ok((device::threads() * BURST) as f64 / seconds)
 }
 
-/// Sends noise through the network, `each` pictures a core.
-fn burst(backbone: &Backbone, each: usize, pass: &(impl Fn(&Backbone, &[u8]) -> Result<Tensor, TchError> + Sync)) {
-    let rgb: Vec<u8> = (0..SIDE * SIDE * 3).map(|n| ((n as u32).wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+/// Sends noise of `side` × `side` pixels through the network, `each` times a core.
+fn burst(backbone: &Backbone, side: usize, each: usize, pass: &impl Pass) {
+    let rgb: Vec<u8> = (0..side * side * 3).map(|n| ((n as u32).wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     let threads = device::threads();
     let handles: Vec<Backbone> = (0..threads).map(|_| backbone.share()).collect();
     thread::scope(|scope| {
@@ -170,7 +174,7 @@ fn burst(backbone: &Backbone, each: usize, pass: &(impl Fn(&Backbone, &[u8]) -> 
             scope.spawn(move || {
                 device::set_threads(Some(1));
                 for _ in 0..each {
-                    drop(pass(&handle, rgb).expect("the same call as in training"));
+                    drop(pass(&handle, rgb, side).expect("the same call as in training"));
                 }
             });
         }
