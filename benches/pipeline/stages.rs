@@ -143,28 +143,27 @@ fn features(backbone: &Backbone, rgb: &[u8], side: usize) -> Result<Tensor, TchE
 /// Seconds that the features of a view take, on average of at least `views` of `side` × `side` pixels that are noise.
 pub fn features_of_noise(body: &BodyWeights, device: Device, side: usize, views: usize) -> anyhow::Result<f64> {
     let backbone = backbone(body, device)?;
-    burst(&backbone, side, BURST, &features);
+    burst(&backbone, side, BURST, features);
     let each = views.div_ceil(device::threads());
     let began = Instant::now();
-    burst(&backbone, side, each, &features);
+    burst(&backbone, side, each, features);
     Ok(began.elapsed().as_secs_f64() / (each * device::threads()) as f64)
 }
 
 /// What a view is put through, by its pixels and its side.
-trait Pass: Fn(&Backbone, &[u8], usize) -> Result<Tensor, TchError> + Sync {}
-impl<T: Fn(&Backbone, &[u8], usize) -> Result<Tensor, TchError> + Sync> Pass for T {}
+type Pass = fn(&Backbone, &[u8], usize) -> Result<Tensor, TchError>;
 
 /// Pictures a second that pass through the network one by one, a thread a core.
-fn passes(backbone: &Backbone, pass: impl Pass) -> anyhow::Result<f64> {
+fn passes(backbone: &Backbone, pass: Pass) -> anyhow::Result<f64> {
     let seconds = best(|| {
-        burst(backbone, SIDE, BURST, &pass);
+        burst(backbone, SIDE, BURST, pass);
         Ok(())
     })?;
     Ok((device::threads() * BURST) as f64 / seconds)
 }
 
 /// Sends noise of `side` × `side` pixels through the network, `each` times a core.
-fn burst(backbone: &Backbone, side: usize, each: usize, pass: &impl Pass) {
+fn burst(backbone: &Backbone, side: usize, each: usize, pass: Pass) {
     let rgb: Vec<u8> = (0..side * side * 3).map(|n| ((n as u32).wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     let threads = device::threads();
     let handles: Vec<Backbone> = (0..threads).map(|_| backbone.share()).collect();
