@@ -181,10 +181,10 @@ impl<'a> Extractor<'a> {
                     let pixels = renderer.render(sample, &mut picture)?;
                     let x = backbone.frozen(&backbone.pixels(&pixels, renderer.side())?, 0, levels.kept.passed())?;
                     let row = if levels.kept.passed() == 0 { pixels } else { bytes_of(&x)? };
-                    (x, wanted.kept.then(|| Packed::of(&row)))
+                    (x, wanted.kept.then(|| levels.kept.packed(&row)))
                 };
                 let top = match wanted.top {
-                    true => Some(Packed::of(&bytes_of(&levels.lift(&x, Target::Head, backbone)?)?)),
+                    true => Some(levels.top.packed(&bytes_of(&levels.lift(&x, Target::Head, backbone)?)?)),
                     false => None,
                 };
                 if !hand_over(Computed { sample, kept, top }) {
@@ -262,8 +262,8 @@ impl<'a> Extractor<'a> {
             waiting.drain(..).zip(rows).try_for_each(|((image, wanted, _), (kept, top))| {
                 take(Computed {
                     sample: Sample { image, view: wanted.view },
-                    kept: wanted.kept.then(|| Packed::of(kept)),
-                    top: wanted.top.then(|| Packed::of(top)),
+                    kept: wanted.kept.then(|| levels.kept.packed(kept)),
+                    top: wanted.top.then(|| levels.top.packed(top)),
                 })
             })
         };

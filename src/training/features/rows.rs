@@ -2,6 +2,7 @@
 
 use tch::{Kind, Tensor};
 
+use super::shelf::Packed;
 use crate::training::TrainingError;
 use crate::vision::backbone::Backbone;
 use crate::vision::layers::UnfreezeFrom;
@@ -41,6 +42,15 @@ impl Rows {
     /// Bytes a row.
     pub fn bytes(&self) -> usize {
         self.numbers() * self.kind.elt_size_in_bytes()
+    }
+
+    /// A row as it is stored.
+    pub fn packed(&self, row: &[u8]) -> Packed {
+        match self.kind.elt_size_in_bytes() {
+            1 => Packed::of::<1>(row),
+            2 => Packed::of::<2>(row),
+            _ => Packed::of::<4>(row),
+        }
     }
 
     /// Whole rows as the next layer takes them: `[N, C, H, W]`, channels-last; pixels made ready for the first layer.

@@ -5,10 +5,13 @@
 //! unpacks four times as fast.
 //!
 //! ```text
-//! width (1)   bytes a number: 1, 2 or 4, whichever packs this row best
+//! width (1)   bytes a number: 1, 2 or 4
 //! masks       64 numbers each (8), little-endian, the first number in the lowest bit
 //! numbers     those that aren't zero, in order
 //! ```
+
+/// Numbers a mask.
+const NUMBERS: usize = 64;
 
 /// A row as it is stored.
 pub struct Packed {
@@ -19,15 +22,9 @@ pub struct Packed {
 }
 
 impl Packed {
-    /// Packs `row`, best where it was computed: it is in that core's cache.
-    pub fn of(row: &[u8]) -> Self {
-        let (one, two, four) = (packed_bytes::<1>(row), packed_bytes::<2>(row), packed_bytes::<4>(row));
-        let stored = match one.min(two).min(four) {
-            smallest if smallest >= row.len() => row.to_vec(),
-            smallest if smallest == one => pack::<1>(row, smallest),
-            smallest if smallest == two => pack::<2>(row, smallest),
-            smallest => pack::<4>(row, smallest),
-        };
+    /// Packs `row`, whose numbers have `WIDTH` bytes: 1, 2 or 4. Best where it was computed: it is in that core's cache.
+    pub fn of<const WIDTH: usize>(row: &[u8]) -> Self {
+        let stored = pack::<WIDTH>(row).unwrap_or_else(|| row.to_vec());
         Self { row_bytes: row.len(), crc: crc32fast::hash(&stored), stored }
     }
 
@@ -49,46 +46,43 @@ pub fn unpacked(packed: &[u8], row: &mut [u8]) -> bool {
 }
 
 const fn mask_bytes<const WIDTH: usize>(row_bytes: usize) -> usize {
-    (row_bytes / WIDTH).div_ceil(64) * 8
+    (row_bytes / WIDTH).div_ceil(NUMBERS) * 8
 }
 
-/// What `row` would pack to; more than it has if it isn't of such numbers.
-fn packed_bytes<const WIDTH: usize>(row: &[u8]) -> usize {
+/// `None` if that wouldn't make `row` shorter, or it isn't of such numbers.
+fn pack<const WIDTH: usize>(row: &[u8]) -> Option<Vec<u8>> {
     let (numbers, rest) = row.as_chunks::<WIDTH>();
-    if !rest.is_empty() {
-        return usize::MAX;
+    let masks: Vec<u64> = numbers.chunks(NUMBERS).map(mask).collect();
+    let filled: usize = masks.iter().map(|mask| mask.count_ones() as usize).sum();
+    let bytes = 1 + mask_bytes::<WIDTH>(row.len()) + filled * WIDTH;
+    if bytes >= row.len() || !rest.is_empty() {
+        return None;
     }
-    // Counted in bytes, of which a vector holds many, as far as a byte counts.
-    let filled = |numbers: &[[u8; WIDTH]]| usize::from(numbers.iter().map(is_filled).sum::<u8>());
-    let filled: usize = numbers.chunks(usize::from(u8::MAX)).map(filled).sum();
-    1 + mask_bytes::<WIDTH>(row.len()) + filled * WIDTH
-}
-
-fn is_filled<const WIDTH: usize>(number: &[u8; WIDTH]) -> u8 {
-    u8::from(*number != [0; WIDTH])
-}
-
-/// Packs `row` to as many bytes as [`packed_bytes`] says.
-fn pack<const WIDTH: usize>(row: &[u8], bytes: usize) -> Vec<u8> {
-    let mut packed = Vec::with_capacity(bytes);
-    packed.resize(1 + mask_bytes::<WIDTH>(row.len()), 0);
-    packed[0] = WIDTH as u8;
-    for (turn, numbers) in row.as_chunks::<WIDTH>().0.chunks(64).enumerate() {
-        let mut mask = mask(numbers);
-        packed[1 + turn * 8..9 + turn * 8].copy_from_slice(&mask.to_le_bytes());
+    // Room for all of the last array below.
+    let mut packed = Vec::with_capacity(bytes + NUMBERS * WIDTH);
+    packed.push(WIDTH as u8);
+    packed.extend(masks.iter().flat_map(|mask| mask.to_le_bytes()));
+    for (numbers, mut mask) in numbers.chunks(NUMBERS).zip(masks) {
+        // Appended whole and then cut, in a third of the time that number by number takes: the compiler knows its length.
+        let mut filled = [[0; WIDTH]; NUMBERS];
+        let mut count = 0;
         while mask != 0 {
-            packed.extend_from_slice(&numbers[mask.trailing_zeros() as usize]);
+            filled[count % NUMBERS] = numbers[mask.trailing_zeros() as usize];
+            count += 1;
             mask &= mask - 1;
         }
+        let end = packed.len() + count * WIDTH;
+        packed.extend_from_slice(filled.as_flattened());
+        packed.truncate(end);
     }
-    packed
+    Some(packed)
 }
 
-/// The mask of up to 64 numbers.
+/// Which of up to [`NUMBERS`] numbers aren't zero.
 fn mask<const WIDTH: usize>(numbers: &[[u8; WIDTH]]) -> u64 {
-    let mut filled = [0; 64];
+    let mut filled = [0; NUMBERS];
     for (filled, number) in filled.iter_mut().zip(numbers) {
-        *filled = is_filled(number);
+        *filled = u8::from(*number != [0; WIDTH]);
     }
     // The product brings the lowest bits of eight bytes together in its highest byte.
     let bits =
@@ -102,7 +96,7 @@ fn unpack<const WIDTH: usize>(packed: &[u8], row: &mut [u8]) -> Option<()> {
     let (mut filled, rest) = packed.as_chunks::<WIDTH>();
     row.fill(0);
     let (numbers, short) = row.as_chunks_mut::<WIDTH>();
-    for (numbers, mask) in numbers.chunks_mut(64).zip(masks.as_chunks::<8>().0) {
+    for (numbers, mask) in numbers.chunks_mut(NUMBERS).zip(masks.as_chunks::<8>().0) {
         let mut mask = u64::from_le_bytes(*mask);
         let (these, others) = filled.split_at_checked(mask.count_ones() as usize)?;
         for number in these {
@@ -121,6 +115,20 @@ mod tests {
 
     use super::*;
 
+    /// Packs `row` as numbers of `WIDTH` bytes and unpacks it; answers what was stored.
+    fn stored<const WIDTH: usize>(row: &[u8]) -> Result<Vec<u8>, TestCaseError> {
+        let packed = Packed::of::<WIDTH>(row).stored;
+        prop_assert!(packed.len() <= row.len());
+        if packed.len() < row.len() {
+            let mut found = vec![7; row.len()];
+            prop_assert!(unpacked(&packed, &mut found));
+            prop_assert_eq!(&found, row);
+        } else {
+            prop_assert_eq!(&packed, row);
+        }
+        Ok(packed)
+    }
+
     proptest! {
         #[test]
         fn what_was_packed_is_unpacked(
@@ -129,15 +137,13 @@ mod tests {
         ) {
             let row: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
             let row = &row[..row.len().saturating_sub(cut)];
-            let packed = Packed::of(row).stored;
-            prop_assert!(packed.len() <= row.len());
-            if packed.len() < row.len() {
-                let mut found = vec![7; row.len()];
-                prop_assert!(unpacked(&packed, &mut found));
-                prop_assert_eq!(&found, row);
-            } else {
-                prop_assert_eq!(&packed, row);
-            }
+            stored::<1>(row)?;
+            stored::<2>(row)?;
+            let packed = stored::<4>(row)?;
+            // A bit for each number, rounded up to 64 of them, and those that aren't zero.
+            let filled = numbers.iter().filter(|number| **number != 0).count();
+            let bytes = 1 + numbers.len().div_ceil(64) * 8 + filled * 4;
+            prop_assert_eq!(packed.len(), if cut == 0 { bytes.min(row.len()) } else { row.len() });
         }
 
         #[test]

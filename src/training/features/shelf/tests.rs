@@ -30,7 +30,8 @@ fn row(number: usize, bytes: usize) -> Vec<u8> {
 /// Writes `numbers` as one segment.
 fn write(shelf: &Shelf, owner: &str, numbers: std::ops::Range<usize>) {
     let mut writer = shelf.try_writer(owner, Turn::Alone).unwrap().unwrap();
-    numbers.for_each(|number| drop(writer.append(key(number), &Packed::of(&row(number, shelf.row_bytes as usize))).unwrap()));
+    numbers
+        .for_each(|number| drop(writer.append(key(number), &Packed::of::<1>(&row(number, shelf.row_bytes as usize))).unwrap()));
     writer.finish().unwrap();
 }
 
@@ -67,7 +68,7 @@ proptest! {
         for (key, row, cut) in &rows {
             let key = RowKey([*key; 16]);
             // Some keys are written twice, into one segment or two: the same key is the same row.
-            writer.append(key, &Packed::of(expected.entry(key).or_insert(row))).unwrap();
+            writer.append(key, &Packed::of::<1>(expected.entry(key).or_insert(row))).unwrap();
             if *cut {
                 writer.cut().unwrap();
             }
@@ -119,7 +120,7 @@ fn an_interrupted_writer_leaves_the_segments_that_it_had_closed() {
     let shelf = Shelf::open(root.path(), "shelf", 8).unwrap();
     let mut writer = shelf.try_writer(OWNER, Turn::Alone).unwrap().unwrap();
     let rows = SEGMENT_ROWS + 3;
-    (0..rows).for_each(|number| drop(writer.append(key(number), &Packed::of(&row(number, 8))).unwrap()));
+    (0..rows).for_each(|number| drop(writer.append(key(number), &Packed::of::<1>(&row(number, 8))).unwrap()));
     // Full at `SEGMENT_ROWS`; what a killed process couldn't clear away is no segment.
     drop(writer);
     fs::write(shelf.dir.join(".writing-killed"), "tgshelf1").unwrap();
@@ -146,9 +147,9 @@ fn large_rows_close_a_segment_before_it_has_all_its_rows() {
     });
     let noise: Vec<u8> = noise.by_ref().take(bytes).collect();
     let mut writer = shelf.try_writer(OWNER, Turn::Alone).unwrap().unwrap();
-    writer.append(key(0), &Packed::of(&noise)).unwrap();
+    writer.append(key(0), &Packed::of::<1>(&noise)).unwrap();
     assert_eq!(segments(&shelf.dir).len(), 0);
-    writer.append(key(1), &Packed::of(&noise)).unwrap();
+    writer.append(key(1), &Packed::of::<1>(&noise)).unwrap();
     assert_eq!(segments(&shelf.dir).len(), 1);
     shelf.refresh().unwrap();
     let mut found = vec![0; bytes];
@@ -190,10 +191,10 @@ fn those_who_divide_the_rows_write_at_the_same_time_and_nobody_else() {
     fs::write(&left, "half").unwrap();
     let mut one = shelves[0].try_writer(OWNER, Turn::Together).unwrap().unwrap();
     assert!(!left.exists());
-    one.append(key(0), &Packed::of(&row(0, 8))).unwrap();
+    one.append(key(0), &Packed::of::<1>(&row(0, 8))).unwrap();
     let mut two = shelves[1].try_writer(OWNER, Turn::Together).unwrap().unwrap();
     assert!(shelves[2].try_writer(OWNER, Turn::Alone).unwrap().is_none());
-    two.append(key(1), &Packed::of(&row(1, 8))).unwrap();
+    two.append(key(1), &Packed::of::<1>(&row(1, 8))).unwrap();
     let segments: BTreeSet<PathBuf> = [one, two].into_iter().map(|writer| writer.finish().unwrap().unwrap()).collect();
     assert_eq!(segments.len(), 2, "what the first one was writing was left to it");
     let writer = shelves[2].try_writer(OWNER, Turn::Alone).unwrap().unwrap();
@@ -211,7 +212,7 @@ fn more_segments_than_files_stay_open_are_read() {
     let mut shelf = Shelf::open(root.path(), "shelf", 8).unwrap();
     let mut writer = shelf.try_writer(OWNER, Turn::Alone).unwrap().unwrap();
     for number in 0..150 {
-        writer.append(key(number), &Packed::of(&row(number, 8))).unwrap();
+        writer.append(key(number), &Packed::of::<1>(&row(number, 8))).unwrap();
         writer.cut().unwrap();
     }
     shelf.refresh().unwrap();
@@ -233,5 +234,5 @@ fn what_no_shelf_can_be_is_refused() {
     assert!(matches!(shelf.try_writer("../x", Turn::Alone), Err(ShelfError::Invalid(_))));
     assert!(matches!(shelf.read(&key(0), &mut [0; 7]), Err(ShelfError::Invalid(_))));
     let mut writer = shelf.try_writer(OWNER, Turn::Alone).unwrap().unwrap();
-    assert!(matches!(writer.append(key(0), &Packed::of(&[0; 9])), Err(ShelfError::Invalid(_))));
+    assert!(matches!(writer.append(key(0), &Packed::of::<1>(&[0; 9])), Err(ShelfError::Invalid(_))));
 }

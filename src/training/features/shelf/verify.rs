@@ -88,7 +88,7 @@ mod tests {
         let mut writer = shelf.try_writer(&"0123456789abcdef".repeat(4), Turn::Alone).unwrap().unwrap();
         for number in 0..4u8 {
             let row: Vec<u8> = (0..64).map(|at| if at % 4 == 0 { at + number } else { 0 }).collect();
-            writer.append(RowKey::new(&number.to_string(), "evaluation"), &Packed::of(&row)).unwrap();
+            writer.append(RowKey::new(&number.to_string(), "evaluation"), &Packed::of::<1>(&row)).unwrap();
         }
         writer.finish().unwrap();
         let [path] = &segments(root.path()).unwrap()[..] else { panic!("not one segment") };

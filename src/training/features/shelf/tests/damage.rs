@@ -14,7 +14,7 @@ fn shelf(root: &Path) -> (Vec<Vec<u8>>, PathBuf) {
     let noise = |number: usize| (0..BYTES).map(|at| ((at + 1) * (2 * at + 77 * number + 1)) as u8).collect();
     let rows: Vec<Vec<u8>> = (0..ROWS).map(|n| if n % 2 == 0 { vec![n as u8; BYTES] } else { noise(n) }).collect();
     let mut writer = shelf.try_writer(OWNER, Turn::Alone).unwrap().unwrap();
-    rows.iter().enumerate().for_each(|(number, row)| drop(writer.append(key(number), &Packed::of(row)).unwrap()));
+    rows.iter().enumerate().for_each(|(number, row)| drop(writer.append(key(number), &Packed::of::<1>(row)).unwrap()));
     writer.finish().unwrap();
     (rows, segments(&shelf.dir).remove(0))
 }
@@ -119,7 +119,7 @@ fn a_row_that_unpacks_to_another_length_is_damaged() {
     let mut entries = segment::load(&path, BYTES as u32).unwrap();
     entries.truncate(1);
     for bytes in [BYTES - 1, BYTES + 1, 1 << 20] {
-        let packed = Packed::of(&vec![1; bytes]).stored;
+        let packed = Packed::of::<1>(&vec![1; bytes]).stored;
         let packed = if packed.len() < BYTES { packed } else { vec![7; BYTES - 1] };
         entries[0].stored = packed.len() as u32;
         entries[0].crc = crc32fast::hash(&packed);
@@ -141,7 +141,7 @@ fn rows_that_went_are_missing_after_a_refresh_and_written_again() {
     assert!(!shelf.contains(&key(0)));
     assert_holds(&shelf, 100..103);
     let mut writer = shelf.try_writer(OWNER, Turn::Alone).unwrap().unwrap();
-    rows.iter().enumerate().for_each(|(number, row)| drop(writer.append(key(number), &Packed::of(row)).unwrap()));
+    rows.iter().enumerate().for_each(|(number, row)| drop(writer.append(key(number), &Packed::of::<1>(row)).unwrap()));
     writer.finish().unwrap();
     assert_eq!(segments(&shelf.dir).len(), 2);
     shelf.refresh().unwrap();

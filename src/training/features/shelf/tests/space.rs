@@ -50,7 +50,7 @@ fn a_shelf_in_use_is_left_and_counts() {
     assert_eq!(left(root.path()), ["a", "c"]);
     // The writer keeps it too, without the shelf.
     let mut writer = shelf.try_writer(OTHER, Turn::Alone).unwrap().unwrap();
-    writer.append(key(9), &Packed::of(&row(9, 512))).unwrap();
+    writer.append(key(9), &Packed::of::<1>(&row(9, 512))).unwrap();
     drop(shelf);
     assert_eq!(evict(root.path(), 0).unwrap().shelves, 1);
     writer.finish().unwrap();
@@ -123,7 +123,7 @@ fn shelves_that_are_opened_and_evicted_at_once_lose_no_row_in_use() {
                         let mut shelf = Shelf::open(root, "shelf", 16).unwrap();
                         let number = thread * 1000 + turn;
                         let Some(mut writer) = shelf.try_writer(OWNER, Turn::Alone).unwrap() else { continue };
-                        writer.append(key(number), &Packed::of(&row(number, 16))).unwrap();
+                        writer.append(key(number), &Packed::of::<1>(&row(number, 16))).unwrap();
                         writer.finish().unwrap();
                         shelf.refresh().unwrap();
                         assert_holds(&shelf, number..number + 1);
