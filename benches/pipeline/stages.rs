@@ -140,14 +140,13 @@ fn features(backbone: &Backbone, rgb: &[u8], side: usize) -> Result<Tensor, TchE
     backbone.upper(&x, FROZEN, CONVS.len())
 }
 
-/// Seconds that the features of a view take, on average of at least `views` of `side` × `side` pixels that are noise.
+/// Seconds that the features of a view take, on average of `views` of `side` × `side` pixels that are noise.
 pub fn features_of_noise(body: &BodyWeights, device: Device, side: usize, views: usize) -> anyhow::Result<f64> {
     let backbone = backbone(body, device)?;
-    burst(&backbone, side, BURST, features);
-    let each = views.div_ceil(device::threads());
+    burst(&backbone, side, device::threads() * BURST, features);
     let began = Instant::now();
-    burst(&backbone, side, each, features);
-    Ok(began.elapsed().as_secs_f64() / (each * device::threads()) as f64)
+    burst(&backbone, side, views, features);
+    Ok(began.elapsed().as_secs_f64() / views as f64)
 }
 
 /// What a view is put through, by its pixels and its side.
@@ -155,24 +154,27 @@ type Pass = fn(&Backbone, &[u8], usize) -> Result<Tensor, TchError>;
 
 /// Pictures a second that pass through the network one by one, a thread a core.
 fn passes(backbone: &Backbone, pass: Pass) -> anyhow::Result<f64> {
+    let views = device::threads() * BURST;
     let seconds = best(|| {
-        burst(backbone, SIDE, BURST, pass);
+        burst(backbone, SIDE, views, pass);
         Ok(())
     })?;
-    Ok((device::threads() * BURST) as f64 / seconds)
+    Ok(views as f64 / seconds)
 }
 
-/// Sends noise of `side` × `side` pixels through the network, `each` times a core.
-fn burst(backbone: &Backbone, side: usize, each: usize, pass: Pass) {
+/// Sends noise of `side` × `side` pixels through the network, `views` times. A core that is slower than others, because it is
+/// shared, takes fewer of them, as in extraction.
+fn burst(backbone: &Backbone, side: usize, views: usize, pass: Pass) {
     let rgb: Vec<u8> = (0..side * side * 3).map(|n| ((n as u32).wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     let threads = device::threads();
     let handles: Vec<Backbone> = (0..threads).map(|_| backbone.share()).collect();
+    let next = AtomicUsize::new(0);
     thread::scope(|scope| {
         for handle in handles {
-            let rgb = &rgb;
+            let (rgb, next) = (&rgb, &next);
             scope.spawn(move || {
                 device::set_threads(Some(1));
-                for _ in 0..each {
+                while next.fetch_add(1, Ordering::Relaxed) < views {
                     drop(pass(&handle, rgb, side).expect("the same call as in training"));
                 }
             });
