@@ -32,7 +32,7 @@ impl Crew {
     }
 
     /// Does `work` on items `0..items`, which answers any number of results through its last argument; `take` gets them on the
-    /// calling thread, in the order they are done. Ends early with the first error, or when told to stop.
+    /// calling thread, a few at a time, each thread's in its order. Ends early with the first error, or when told to stop.
     pub fn each<R: Send>(
         &mut self,
         items: usize,

@@ -49,7 +49,7 @@ const fn mask_bytes<const WIDTH: usize>(row_bytes: usize) -> usize {
     (row_bytes / WIDTH).div_ceil(NUMBERS) * 8
 }
 
-/// `None` if that wouldn't make `row` shorter, or it isn't of such numbers.
+/// The packed `row`; `None` if that wouldn't be shorter, or `row` isn't of such numbers.
 fn pack<const WIDTH: usize>(row: &[u8]) -> Option<Vec<u8>> {
     let (numbers, rest) = row.as_chunks::<WIDTH>();
     let masks: Vec<u64> = numbers.chunks(NUMBERS).map(mask).collect();
