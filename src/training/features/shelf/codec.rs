@@ -24,6 +24,7 @@ pub struct Packed {
 impl Packed {
     /// Packs `row`, whose numbers have `WIDTH` bytes: 1, 2 or 4. Best where it was computed: it is in that core's cache.
     pub fn of<const WIDTH: usize>(row: &[u8]) -> Self {
+        const { assert!(matches!(WIDTH, 1 | 2 | 4), "no other width is unpacked") };
         let stored = pack::<WIDTH>(row).unwrap_or_else(|| row.to_vec());
         Self { row_bytes: row.len(), crc: crc32fast::hash(&stored), stored }
     }
