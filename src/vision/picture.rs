@@ -186,23 +186,16 @@ fn decode_as(
     limits: &PictureLimits,
     enough: Option<NonZeroU32>,
 ) -> Result<RgbImage, PictureError> {
-    let explain = |error| explain(format, error);
     if format == PictureFormat::Jpeg {
-        jpeg::check(bytes)?;
+        return jpeg::decode(bytes, limits, enough);
     }
+    let explain = |error| explain(format, error);
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format.for_decoder());
     // Opening reads headers only; the picture's own limit is set once its size is known.
     reader.limits(decoder_limits(0));
     let mut decoder = reader.into_decoder().map_err(explain)?;
 
-    let (width, height) = decoder.dimensions();
-    let pixels = u64::from(width) * u64::from(height);
-    if pixels == 0 {
-        return Err(PictureError::Broken { format, detail: "it has no pixels".into() });
-    }
-    if pixels > limits.max_pixels {
-        return Err(PictureError::TooManyPixels { width, height, limit: limits.max_pixels });
-    }
+    let pixels = pixels_of(format, decoder.dimensions(), limits)?;
     if matches!(decoder.color_type(), ColorType::Rgb32F | ColorType::Rgba32F) {
         // Nothing says which value is white, so any scaling to 8 bits would be a guess.
         return Err(PictureError::Unsupported { format, detail: "it holds floating-point samples".into() });
@@ -210,20 +203,28 @@ fn decode_as(
     decoder.set_limits(decoder_limits(pixels)).map_err(explain)?;
     // Broken metadata doesn't make the pixels any worse.
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-    let reduced = match (format, enough) {
-        // If it panics, it had its doubts too.
-        (PictureFormat::Jpeg, Some(enough)) => {
-            catch_unwind(|| jpeg::reduced(bytes, enough, decoder_bytes(pixels))).unwrap_or_default()
-        }
-        _ => None,
-    };
-    let rgb = match reduced {
-        Some(rgb) => rgb,
-        None => to_rgb(DynamicImage::from_decoder(decoder).map_err(explain)?),
-    };
+    Ok(upright(to_rgb(DynamicImage::from_decoder(decoder).map_err(explain)?), orientation))
+}
+
+/// Pixels of a picture of this width and height, one at least.
+///
+/// # Errors
+/// It has none, or more than `limits` say.
+fn pixels_of(format: PictureFormat, (width, height): (u32, u32), limits: &PictureLimits) -> Result<u64, PictureError> {
+    let pixels = u64::from(width) * u64::from(height);
+    if pixels == 0 {
+        return Err(PictureError::Broken { format, detail: "it has no pixels".into() });
+    }
+    if pixels > limits.max_pixels {
+        return Err(PictureError::TooManyPixels { width, height, limit: limits.max_pixels });
+    }
+    Ok(pixels)
+}
+
+fn upright(rgb: RgbImage, orientation: Orientation) -> RgbImage {
     let mut upright = DynamicImage::ImageRgb8(rgb);
     upright.apply_orientation(orientation);
-    Ok(upright.into_rgb8())
+    upright.into_rgb8()
 }
 
 fn decoder_limits(pixels: u64) -> Limits {

@@ -1,11 +1,18 @@
 //! What is particular to JPEG: what its markers say before it is decoded, and that it can be decoded small.
 
 use std::num::NonZeroU32;
+use std::panic::catch_unwind;
 
-use image::RgbImage;
+use image::metadata::Orientation;
+use image::{DynamicImage, GrayImage, RgbImage};
 use jpeg_decoder::{Decoder, PixelFormat};
+use zune_core::bytestream::ZCursor;
+use zune_core::colorspace::ColorSpace;
+use zune_core::options::DecoderOptions;
+use zune_jpeg::JpegDecoder;
+use zune_jpeg::errors::DecodeErrors;
 
-use super::{PictureError, PictureFormat};
+use super::{PictureError, PictureFormat, PictureLimits, decoder_bytes, pixels_of, upright};
 
 /// The most scans that are read; progressive JPEGs have about ten. Each makes a decoder go through the whole picture again, and
 /// takes a dozen bytes.
@@ -31,11 +38,56 @@ struct Frame {
     components: u8,
 }
 
+/// Decodes a JPEG, as [`super::decode_enough`] does any picture. Not by way of `image`, which calls the same decoder, but copies the
+/// encoded bytes and reads headers three times.
+///
+/// # Errors
+/// As [`super::decode`].
+pub fn decode(bytes: &[u8], limits: &PictureLimits, enough: Option<NonZeroU32>) -> Result<RgbImage, PictureError> {
+    check(bytes)?;
+    // Not strict: what other programs show, this shows. Its own limits are lower than some pictures are wide; ours follow.
+    let options = DecoderOptions::default().set_strict_mode(false).set_max_width(usize::MAX).set_max_height(usize::MAX);
+    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
+    decoder.decode_headers().map_err(explain)?;
+    let info = decoder.info().ok_or_else(|| broken("it has no header"))?;
+    let (width, height) = (u32::from(info.width), u32::from(info.height));
+    let pixels = pixels_of(PictureFormat::Jpeg, (width, height), limits)?;
+    // Broken metadata doesn't make the pixels any worse.
+    let orientation = decoder.exif().and_then(|exif| Orientation::from_exif_chunk(exif)).unwrap_or(Orientation::NoTransforms);
+    // If it panics, it had its doubts too.
+    let reduced = |enough| catch_unwind(|| reduced(bytes, enough, decoder_bytes(pixels))).unwrap_or_default();
+    if let Some(rgb) = enough.and_then(reduced) {
+        return Ok(upright(rgb, orientation));
+    }
+    let grey = decoder.input_colorspace() == Some(ColorSpace::Luma);
+    let colours = if grey { ColorSpace::Luma } else { ColorSpace::RGB };
+    decoder.set_options(options.jpeg_set_out_colorspace(colours));
+    let samples = decoder.decode().map_err(explain)?;
+    let image = match grey {
+        true => GrayImage::from_raw(width, height, samples).map(DynamicImage::ImageLuma8),
+        false => RgbImage::from_raw(width, height, samples).map(DynamicImage::ImageRgb8),
+    };
+    let image = image.ok_or_else(|| broken("it has another size than its header says"))?;
+    Ok(upright(image.into_rgb8(), orientation))
+}
+
+fn explain(error: DecodeErrors) -> PictureError {
+    let detail = error.to_string();
+    match error {
+        DecodeErrors::Unsupported(_) => PictureError::Unsupported { format: PictureFormat::Jpeg, detail },
+        _ => broken(&detail),
+    }
+}
+
+fn broken(detail: &str) -> PictureError {
+    PictureError::Broken { format: PictureFormat::Jpeg, detail: detail.into() }
+}
+
 /// Refuses what the decoder fills up, takes for something else, or is busy with for hours.
 ///
 /// # Errors
 /// [`PictureError::CutShort`] and [`PictureError::Unsupported`].
-pub fn check(bytes: &[u8]) -> Result<(), PictureError> {
+fn check(bytes: &[u8]) -> Result<(), PictureError> {
     let format = PictureFormat::Jpeg;
     // The decoder fills what is missing with grey; a half-grey picture must not teach anything.
     let Outline { scans, frame } = outline(bytes).ok_or(PictureError::CutShort { format })?;
@@ -99,7 +151,7 @@ fn frame(marker: u8, segment: &[u8]) -> Option<Frame> {
 ///
 /// `None` where even half would be too small, and where this decoder has its doubts or the picture is neither grey nor of three
 /// colours: it must be decoded whole then. Which of the two happens follows from the bytes and `enough` alone.
-pub fn reduced(bytes: &[u8], enough: NonZeroU32, max_bytes: usize) -> Option<RgbImage> {
+fn reduced(bytes: &[u8], enough: NonZeroU32, max_bytes: usize) -> Option<RgbImage> {
     let mut decoder = Decoder::new(bytes);
     decoder.set_max_decoding_buffer_size(max_bytes);
     decoder.read_info().ok()?;
