@@ -5,7 +5,7 @@ use std::path::Path;
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
-    println!("cargo:rerun-if-changed=src/vision/int8/shim.cpp");
+    println!("cargo:rerun-if-changed=src/vision/operators/shim.cpp");
     // torch-sys (`links = "tch"`) exports its library folder to direct dependents only: hence torch-sys in Cargo.toml.
     if let Ok(lib) = std::env::var("DEP_TCH_LIBTORCH_LIB") {
         println!("cargo:rustc-link-arg=-Wl,-rpath,{lib}");
@@ -25,6 +25,6 @@ fn shim(include: &Path) {
         .include(include)
         // Warnings in libtorch's own headers are not ours to mend.
         .warnings(false)
-        .file("src/vision/int8/shim.cpp")
+        .file("src/vision/operators/shim.cpp")
         .compile("topgraft_shim");
 }

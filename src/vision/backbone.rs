@@ -9,8 +9,9 @@ use super::conv::{self, Conv};
 use super::device;
 use super::int8::{Int8Layers, Profile};
 use super::layers::CONVS;
+use super::pixels::Pixels;
 use super::precision::Precision;
-use super::weights::{BodyWeights, Normalisation};
+use super::weights::BodyWeights;
 
 /// All 13 convolutions with fixed weights, on one device.
 #[derive(Debug)]
@@ -24,15 +25,6 @@ pub struct Backbone {
     device: Device,
 }
 
-/// How raw RGB pixels become the numbers that the weights were trained on: (value − mean) · scale, channel by channel.
-#[derive(Debug)]
-struct Pixels {
-    /// The channels' order: the weights want BGR.
-    reversed: bool,
-    mean: Tensor,
-    scale: Tensor,
-}
-
 impl Backbone {
     /// Prepares the weights: device, precision, memory layout, channel order.
     ///
@@ -43,7 +35,7 @@ impl Backbone {
         let convs = body
             .layers()
             .iter()
-            .map(|layer| Conv::new(layer.spec, &layer.weight, &layer.bias, device)?.to_kind(kind))
+            .map(|layer| Conv::new(layer.spec, &layer.weight, &layer.bias, device)?.fixed(kind))
             .collect::<Result<Vec<_>, _>>()?;
         let int8 = if precision.is_int8() {
             let profile = Profile::of(body).ok_or_else(|| TchError::Torch("these weights have no 8-bit scales".to_owned()))?;
@@ -54,9 +46,9 @@ impl Backbone {
         let normalisation = body.pixel_convention().normalisation();
         let pixels = if precision.is_int8() {
             // What the first layer's bias makes up for.
-            Pixels::new(normalisation.whole().0, Device::Cpu)?
+            Pixels::new(normalisation.whole().0, kind, Device::Cpu)?
         } else {
-            Pixels::new(normalisation, device)?
+            Pixels::new(normalisation, kind, device)?
         };
         Ok(Self { convs, int8, pixels, precision, device })
     }
@@ -64,11 +56,10 @@ impl Backbone {
     /// A second handle on the same weights, for another thread.
     #[must_use]
     pub fn share(&self) -> Self {
-        let Pixels { reversed, mean, scale } = &self.pixels;
         Self {
             convs: self.convs.iter().map(Conv::share).collect(),
             int8: self.int8.as_ref().map(Int8Layers::share),
-            pixels: Pixels { reversed: *reversed, mean: mean.shallow_clone(), scale: scale.shallow_clone() },
+            pixels: self.pixels.share(),
             ..*self
         }
     }
@@ -104,14 +95,7 @@ impl Backbone {
     /// # Errors
     /// libtorch's refusal, such as want of memory or a length that isn't whole pictures.
     pub fn pixels(&self, rgb: &[u8], side: usize) -> Result<Tensor, TchError> {
-        let pictures = rgb.len() / (side * side * 3);
-        let shape = [pictures, side, side, 3].map(|n| n as i64);
-        let mut x = device::upload(&Tensor::f_from_data_size(rgb, &shape, Kind::Uint8)?, self.pixels.mean.device())?;
-        if self.pixels.reversed {
-            x = x.f_flip([3])?;
-        }
-        let x = x.f_to_kind(Kind::Float)?.f_sub_(&self.pixels.mean)?.f_mul_(&self.pixels.scale)?;
-        x.f_to_kind(device::kind(self.precision.learning()))?.f_permute([0, 3, 1, 2])
+        self.pixels.tensor(rgb, side)
     }
 
     /// Runs activations through frozen convolutions `from..to` (indices into [`CONVS`]), pooling included; no gradients.
@@ -146,13 +130,5 @@ impl Backbone {
     pub fn upper(&self, x: &Tensor, from: usize, to: usize) -> Result<Tensor, TchError> {
         let _frozen = tch::no_grad_guard();
         conv::forward(&self.convs[from.min(CONVS.len())..to.min(CONVS.len())], x)
-    }
-}
-
-impl Pixels {
-    fn new(normalisation: Normalisation, device: Device) -> Result<Self, TchError> {
-        let tensor = |values: [f32; 3]| Tensor::f_from_slice(&values)?.f_to_device(device);
-        let Normalisation { reversed, mean, scale } = normalisation;
-        Ok(Self { reversed, mean: tensor(mean)?, scale: tensor(scale)? })
     }
 }

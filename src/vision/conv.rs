@@ -3,9 +3,11 @@
 //! Activations are `[N, C, H, W]` tensors in channels-last memory (an `[N, H, W, C]` block, permuted): measured on a CPU
 //! with AVX512-BF16, bf16 channels-last takes 79 ms a picture where f32 channels-first takes 224.
 
-use tch::{Kind, TchError, Tensor};
+use tch::{Device, Kind, TchError, Tensor};
 
 use super::layers::{ConvSpec, KERNEL};
+use super::operators;
+use super::preprocessing::DEFAULT_INPUT_SIZE;
 
 /// Rows or columns that a kernel reaches beyond its own, on each side.
 pub const PADDING: i64 = KERNEL as i64 / 2;
@@ -43,6 +45,26 @@ impl Conv {
         Ok(Self { spec: self.spec, weight: self.weight.f_to_kind(kind)?, bias: self.bias.f_to_kind(kind)? })
     }
 
+    /// A copy to compute with that doesn't learn. In bf16 on a CPU its kernel has the layout that oneDNN's convolution reads, which is
+    /// made anew in every call from any other: for one picture in block 5 that takes as long as the convolution. The sums are the
+    /// same; in f32 they would not be, since libtorch has kernels of its own there.
+    ///
+    /// # Errors
+    /// libtorch's refusal, such as want of memory.
+    pub fn fixed(&self, kind: Kind) -> Result<Self, TchError> {
+        let _fixed = tch::no_grad_guard();
+        let conv = self.to_kind(kind)?;
+        if kind != Kind::BFloat16 || conv.weight.device() != Device::Cpu {
+            return Ok(conv);
+        }
+        // Where oneDNN has no bf16, libtorch has, slowly, from the usual layout.
+        let Ok(kernel) = conv.weight.f_to_mkldnn(None) else { return Ok(conv) };
+        let side = self.spec.input_side(DEFAULT_INPUT_SIZE as usize) as i64;
+        let input = [1, self.spec.inputs as i64, side, side];
+        let weight = kernel.f_mkldnn_reorder_conv2d_weight([PADDING; 2], [1, 1], [1, 1], 1, &input[..])?;
+        Ok(Self { weight, ..conv })
+    }
+
     /// A second handle on the same numbers.
     #[must_use]
     pub fn share(&self) -> Self {
@@ -54,10 +76,15 @@ impl Conv {
     /// # Errors
     /// libtorch's refusal, such as want of memory.
     pub fn linear(&self, x: &Tensor) -> Result<Tensor, TchError> {
-        self.padded(x, [PADDING, PADDING])
+        if self.weight.is_mkldnn() {
+            operators::packed_conv(x, &self.weight, &self.bias)
+        } else {
+            self.padded(x, [PADDING, PADDING])
+        }
     }
 
-    /// The convolution alone of rows that come with their neighbours above and below: `[N, C, H + 2, W]` to `[N, C, H, W]`.
+    /// The convolution alone of rows that come with their neighbours above and below: `[N, C, H + 2, W]` to `[N, C, H, W]`. Not for
+    /// [`Conv::fixed`] ones.
     ///
     /// # Errors
     /// libtorch's refusal, such as want of memory.
@@ -95,4 +122,30 @@ pub fn forward(convs: &[Conv], x: &Tensor) -> Result<Tensor, TchError> {
 /// The same numbers, laid out so that channels lie side by side.
 fn channels_last(x: &Tensor) -> Result<Tensor, TchError> {
     x.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_permute([0, 3, 1, 2])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vision::layers::CONVS;
+
+    #[test]
+    fn what_is_fixed_computes_the_same_to_the_bit() {
+        let numbers = |len: usize| (0..len).map(|n| ((n * n) as f32 * 0.37).sin() / (1 + n % 9) as f32).collect::<Vec<_>>();
+        for spec in [CONVS[1], CONVS[10], CONVS[12]] {
+            let conv = Conv::new(spec, &numbers(spec.weight_len()), &numbers(spec.outputs), Device::Cpu).unwrap();
+            for kind in [Kind::BFloat16, Kind::Float] {
+                let (plain, fixed) = (conv.to_kind(kind).unwrap(), conv.fixed(kind).unwrap());
+                // The size that it is laid out for, and others.
+                for [pictures, height, width] in [[1, 14, 14], [5, 14, 14], [1, 28, 28], [3, 7, 11]] {
+                    let x = Tensor::from_slice(&numbers(pictures * height * width * spec.inputs));
+                    let x =
+                        x.reshape([pictures, height, width, spec.inputs].map(|n| n as i64)).permute([0, 3, 1, 2]).to_kind(kind);
+                    let (expected, y) = (plain.forward(&x).unwrap(), fixed.forward(&x).unwrap());
+                    assert!(y.equal(&expected), "{} {kind:?}, {pictures} × {height} × {width}", spec.name);
+                    assert_eq!((y.kind(), y.stride()), (kind, expected.stride()));
+                }
+            }
+        }
+    }
 }

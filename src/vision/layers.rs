@@ -36,6 +36,13 @@ impl ConvSpec {
     pub const fn weight_len(&self) -> usize {
         self.outputs * self.inputs * KERNEL * KERNEL
     }
+
+    /// Side of its input, a square, for pictures of `input_size` pixels a side.
+    #[must_use]
+    pub fn input_side(&self, input_size: usize) -> usize {
+        let below = CONVS.iter().take_while(|conv| conv.name != self.name);
+        below.filter(|conv| conv.pooled).fold(input_size, |side, _| side / 2)
+    }
 }
 
 const fn conv(name: &'static str, inputs: usize, outputs: usize, pooled: bool) -> ConvSpec {

@@ -159,7 +159,7 @@ impl Tail {
     pub fn prepared(&self, precision: Precision) -> Result<Self, TchError> {
         let _fixed = tch::no_grad_guard();
         let kind = device::kind(precision);
-        let convs = self.convs.iter().map(|conv| conv.to_kind(kind)).collect::<Result<_, _>>()?;
+        let convs = self.convs.iter().map(|conv| conv.fixed(kind)).collect::<Result<_, _>>()?;
         let head = &self.head;
         let head = Head {
             feature_scale: head.feature_scale,

@@ -5,7 +5,6 @@
 //! stays in floating point, since its input is centred pixels, with numbers whose sums are exact. What is lost costs no accuracy, because the layers that
 //! learn are trained on the very activations that they will meet when served.
 
-mod ffi;
 mod profile;
 mod steps;
 
@@ -13,7 +12,7 @@ use tch::{Device, Kind, TchError, Tensor};
 
 use super::conv::{self, Conv};
 use super::layers::CONVS;
-use super::preprocessing::DEFAULT_INPUT_SIZE;
+use super::operators;
 use super::weights::BodyWeights;
 pub use profile::Profile;
 pub use steps::{KernelSteps, first_layer};
@@ -23,6 +22,12 @@ pub const ACTIVATION_STEPS: f64 = 255.0;
 
 /// Bytes of the first convolution's result at a time: half of a core's second-level cache, or a good part of it.
 const STRIP_BYTES: usize = 1 << 20;
+
+/// Side of the input that weights are packed for, in pixels, whatever the layer. oneDNN chooses a layout by the size of its work, and
+/// libtorch asks it before it can know that results are 8 bits wide; so layers near the top, which are smaller, would be given one
+/// that no call reads, and be laid out anew in each: a twentieth of extraction with AMX. At this size it is the one that input of
+/// 192 to 448 pixels calls for (`ONEDNN_VERBOSE=1` shows reorders). Without AMX all sizes have one layout.
+const PACKED_FOR: usize = 112;
 
 /// The 13 convolutions, the first in floating point.
 #[derive(Debug)]
@@ -44,11 +49,6 @@ struct Layer {
     pooled: bool,
 }
 
-/// Side of a convolution's input in pixels, at the usual input size.
-fn side(index: usize) -> usize {
-    CONVS[..index].iter().filter(|conv| conv.pooled).fold(DEFAULT_INPUT_SIZE as usize, |side, _| side / 2)
-}
-
 impl Int8Layers {
     /// Quantises and packs the weights; `kind` is the arithmetic of the first convolution.
     ///
@@ -63,7 +63,7 @@ impl Int8Layers {
             let steps = Tensor::f_from_slice(&steps)?.f_reshape(shape)?;
             let scales = Tensor::f_from_slice(&scales)?;
             Ok(Layer {
-                packed: ffi::pack(&steps, &scales, profile.scale(index), side(index))?,
+                packed: operators::pack_int8(&steps, &scales, profile.scale(index), PACKED_FOR)?,
                 zeros: Tensor::f_zeros([shape[0]], (Kind::Int, Device::Cpu))?,
                 scales,
                 bias: Tensor::f_from_slice(&layer.bias)?,
@@ -119,7 +119,7 @@ impl Int8Layers {
         for top in (0..height).step_by(rows as usize) {
             let rows = rows.min(height - top);
             let strip = self.first.rows(&x.f_narrow(2, top, rows + 2 * conv::PADDING)?)?;
-            ffi::clip(&strip, &mut steps.f_narrow(2, top, rows)?)?;
+            operators::clip(&strip, &mut steps.f_narrow(2, top, rows)?)?;
         }
         Ok(steps)
     }
@@ -146,8 +146,8 @@ impl Layer {
     }
 
     fn forward(&self, x: &Tensor, x_scale: f64, out_scale: f64) -> Result<Tensor, TchError> {
-        let y = ffi::conv(x, x_scale, &self.packed, &self.scales, &self.zeros, &self.bias, out_scale)?;
-        if self.pooled { ffi::max_pool(&y) } else { Ok(y) }
+        let y = operators::conv_int8(x, x_scale, &self.packed, &self.scales, &self.zeros, &self.bias, out_scale)?;
+        if self.pooled { operators::max_pool_uint8(&y) } else { Ok(y) }
     }
 }
 

@@ -1,6 +1,6 @@
-// The three quantised operations of libtorch that its Rust binding doesn't have, through its dispatcher: oneDNN's
-// convolution with fused ReLU and requantisation, the packing of its weights, and max pooling of 8-bit maps. And one that libtorch
-// itself lacks: floating point numbers clipped and cut off to uint8 in one pass.
+// Operators of libtorch that its Rust binding doesn't have, through its dispatcher: oneDNN's convolution with weights in its own
+// layout, and in 8 bits with fused ReLU and requantisation, the packing of 8-bit weights, and max pooling of 8-bit maps. And one that
+// libtorch itself lacks: floating point numbers clipped and cut off to uint8 in one pass.
 //
 // Tensors cross as `at::Tensor*`, as the Rust binding holds them. Every function answers 0, or 1 with a message.
 #include <ATen/Context.h>
@@ -96,6 +96,16 @@ int computed(at::Tensor** out, char* message, size_t length, F compute) {
 }  // namespace
 
 extern "C" {
+
+// [N, C, H, W] in channels-last memory, and a kernel in oneDNN's layout.
+int topgraft_packed_conv(const at::Tensor* x, const at::Tensor* weight, const at::Tensor* bias, at::Tensor** out, char* message,
+                         size_t length) {
+    return computed(out, message, length, [&] {
+        c10::List<std::optional<at::Scalar>> no_scalars;
+        return call("mkldnn::_convolution_pointwise", {*x, *weight, *bias, pair(1), pair(1), pair(1), int64_t{1},
+                                                       std::string("none"), no_scalars, std::string("")});
+    });
+}
 
 // Packs [outputs, inputs, 3, 3] int8 weights with one scale an output channel for input of `scale`, of about `side` x `side`: what layout
 // is best follows from the input's size, and weights in another are laid out anew in every call.

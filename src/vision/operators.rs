@@ -1,4 +1,4 @@
-//! The shim's functions as safe Rust.
+//! Those of libtorch's operators that its Rust binding doesn't have, as safe Rust.
 
 use std::ffi::{CStr, c_char, c_double, c_int};
 use std::ptr::null_mut;
@@ -10,6 +10,14 @@ use torch_sys::C_tensor;
 const MESSAGE: usize = 1024;
 
 unsafe extern "C" {
+    fn topgraft_packed_conv(
+        x: *const C_tensor,
+        weight: *const C_tensor,
+        bias: *const C_tensor,
+        out: *mut *mut C_tensor,
+        message: *mut c_char,
+        length: usize,
+    ) -> c_int;
     fn topgraft_int8_pack(
         weight: *const C_tensor,
         scales: *const C_tensor,
@@ -35,16 +43,23 @@ unsafe extern "C" {
     fn topgraft_int8_clip(x: *const C_tensor, steps: *const C_tensor, message: *mut c_char, length: usize) -> c_int;
 }
 
+/// Convolution of `[N, C, H, W]` in channels-last memory with a kernel that is in oneDNN's layout; padding 1, no gradients.
+pub fn packed_conv(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor, TchError> {
+    let (x, weight, bias) = (x.as_ptr(), weight.as_ptr(), bias.as_ptr());
+    // SAFETY: as in `pack_int8`.
+    tensor(|out, message| unsafe { topgraft_packed_conv(x, weight, bias, out, message, MESSAGE) })
+}
+
 /// Packs int8 weights `[outputs, inputs, 3, 3]`, one of `scales` an output channel, for input of `scale`, laid out for about
 /// `side` × `side`; others can be computed too.
-pub fn pack(weight: &Tensor, scales: &Tensor, scale: f64, side: usize) -> Result<Tensor, TchError> {
+pub fn pack_int8(weight: &Tensor, scales: &Tensor, scale: f64, side: usize) -> Result<Tensor, TchError> {
     let (weight, scales, side) = (weight.as_ptr(), scales.as_ptr(), side as i64);
     // SAFETY: the tensors are alive through the call, which only reads them; `tensor` gives the rest.
     tensor(|out, message| unsafe { topgraft_int8_pack(weight, scales, scale, side, out, message, MESSAGE) })
 }
 
 /// Convolution, bias and ReLU of uint8 `[N, C, H, W]`; uint8 out in steps of `out_scale`.
-pub fn conv(
+pub fn conv_int8(
     x: &Tensor,
     x_scale: f64,
     packed: &Tensor,
@@ -55,15 +70,15 @@ pub fn conv(
 ) -> Result<Tensor, TchError> {
     let (x, packed) = (x.as_ptr(), packed.as_ptr());
     let (scales, zeros, bias) = (scales.as_ptr(), zeros.as_ptr(), bias.as_ptr());
-    // SAFETY: as in `pack`.
+    // SAFETY: as in `pack_int8`.
     tensor(|out, message| unsafe {
         topgraft_int8_conv(x, x_scale, packed, scales, zeros, bias, out_scale, out, message, MESSAGE)
     })
 }
 
 /// 2 × 2 maximum of uint8 `[N, C, H, W]`.
-pub fn max_pool(x: &Tensor) -> Result<Tensor, TchError> {
-    // SAFETY: as in `pack`.
+pub fn max_pool_uint8(x: &Tensor) -> Result<Tensor, TchError> {
+    // SAFETY: as in `pack_int8`.
     tensor(|out, message| unsafe { topgraft_int8_max_pool(x.as_ptr(), out, message, MESSAGE) })
 }
 
