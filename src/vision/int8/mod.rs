@@ -26,7 +26,8 @@ const STRIP_BYTES: usize = 1 << 20;
 /// Side of the input that weights are packed for, in pixels, whatever the layer. oneDNN chooses a layout by the size of its work, and
 /// libtorch asks it before it can know that results are 8 bits wide; so layers near the top, which are smaller, would be given one
 /// that no call reads, and be laid out anew in each: a twentieth of extraction with AMX. At this size it is the one that input of
-/// 192 to 448 pixels calls for (`ONEDNN_VERBOSE=1` shows reorders). Without AMX all sizes have one layout.
+/// 192 to 448 pixels calls for (`ONEDNN_VERBOSE=1` shows reorders); smaller input still has two layers laid out anew. Without AMX all
+/// sizes have one layout.
 const PACKED_FOR: usize = 112;
 
 /// The 13 convolutions, the first in floating point.
