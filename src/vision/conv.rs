@@ -76,15 +76,10 @@ impl Conv {
     /// # Errors
     /// libtorch's refusal, such as want of memory.
     pub fn linear(&self, x: &Tensor) -> Result<Tensor, TchError> {
-        if self.weight.is_mkldnn() {
-            operators::packed_conv(x, &self.weight, &self.bias)
-        } else {
-            self.padded(x, [PADDING, PADDING])
-        }
+        self.padded(x, [PADDING, PADDING])
     }
 
-    /// The convolution alone of rows that come with their neighbours above and below: `[N, C, H + 2, W]` to `[N, C, H, W]`. Not for
-    /// [`Conv::fixed`] ones.
+    /// The convolution alone of rows that come with their neighbours above and below: `[N, C, H + 2, W]` to `[N, C, H, W]`.
     ///
     /// # Errors
     /// libtorch's refusal, such as want of memory.
@@ -93,6 +88,9 @@ impl Conv {
     }
 
     fn padded(&self, x: &Tensor, padding: [i64; 2]) -> Result<Tensor, TchError> {
+        if self.weight.is_mkldnn() {
+            return operators::packed_conv(x, &self.weight, &self.bias, padding);
+        }
         // Master weights are f32; the conversion is part of the graph, so gradients reach the f32 originals.
         let (weight, bias) = (self.weight.f_to_kind(x.kind())?, self.bias.f_to_kind(x.kind())?);
         x.f_conv2d(&weight, Some(bias), [1, 1], padding, [1, 1], 1)
@@ -144,6 +142,7 @@ mod tests {
                     let (expected, y) = (plain.forward(&x).unwrap(), fixed.forward(&x).unwrap());
                     assert!(y.equal(&expected), "{} {kind:?}, {pictures} × {height} × {width}", spec.name);
                     assert_eq!((y.kind(), y.stride()), (kind, expected.stride()));
+                    assert!(fixed.rows(&x).unwrap().equal(&plain.rows(&x).unwrap()), "{} {kind:?}", spec.name);
                 }
             }
         }

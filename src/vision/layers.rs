@@ -40,9 +40,13 @@ impl ConvSpec {
     /// Side of its input, a square, for pictures of `input_size` pixels a side.
     #[must_use]
     pub fn input_side(&self, input_size: usize) -> usize {
-        let below = CONVS.iter().take_while(|conv| conv.name != self.name);
-        below.filter(|conv| conv.pooled).fold(input_size, |side, _| side / 2)
+        side_above(CONVS.iter().take_while(|conv| conv.name != self.name), input_size)
     }
+}
+
+/// Side of what `convs` leave of pictures of `input_size` pixels a side.
+fn side_above<'a>(convs: impl IntoIterator<Item = &'a ConvSpec>, input_size: usize) -> usize {
+    convs.into_iter().filter(|conv| conv.pooled).fold(input_size, |side, _| side / 2)
 }
 
 const fn conv(name: &'static str, inputs: usize, outputs: usize, pooled: bool) -> ConvSpec {
@@ -107,7 +111,7 @@ impl UnfreezeFrom {
     #[must_use]
     pub fn boundary_shape(self, input_size: usize) -> [usize; 3] {
         let frozen = &CONVS[..self.0];
-        let side = frozen.iter().filter(|conv| conv.pooled).fold(input_size, |side, _| side / 2);
+        let side = side_above(frozen, input_size);
         [side, side, frozen.last().map_or(CONVS[0].inputs, |conv| conv.outputs)]
     }
 }

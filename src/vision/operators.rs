@@ -14,6 +14,8 @@ unsafe extern "C" {
         x: *const C_tensor,
         weight: *const C_tensor,
         bias: *const C_tensor,
+        padding_y: i64,
+        padding_x: i64,
         out: *mut *mut C_tensor,
         message: *mut c_char,
         length: usize,
@@ -43,11 +45,12 @@ unsafe extern "C" {
     fn topgraft_int8_clip(x: *const C_tensor, steps: *const C_tensor, message: *mut c_char, length: usize) -> c_int;
 }
 
-/// Convolution of `[N, C, H, W]` in channels-last memory with a kernel that is in oneDNN's layout; padding 1, no gradients.
-pub fn packed_conv(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor, TchError> {
+/// Convolution of `[N, C, H, W]` in channels-last memory with a kernel that is in oneDNN's layout; `padding` of rows, then columns.
+/// No gradients.
+pub fn packed_conv(x: &Tensor, weight: &Tensor, bias: &Tensor, [rows, columns]: [i64; 2]) -> Result<Tensor, TchError> {
     let (x, weight, bias) = (x.as_ptr(), weight.as_ptr(), bias.as_ptr());
     // SAFETY: as in `pack_int8`.
-    tensor(|out, message| unsafe { topgraft_packed_conv(x, weight, bias, out, message, MESSAGE) })
+    tensor(|out, message| unsafe { topgraft_packed_conv(x, weight, bias, rows, columns, out, message, MESSAGE) })
 }
 
 /// Packs int8 weights `[outputs, inputs, 3, 3]`, one of `scales` an output channel, for input of `scale`, laid out for about

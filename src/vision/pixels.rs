@@ -15,7 +15,7 @@ pub enum Pixels {
     /// On a CPU: what each value of a byte becomes, looked up. libtorch's own operators go over the picture five times, which takes
     /// as long as a convolution of block 2.
     Bf16(Arc<Table<2>>),
-    /// As before, in f32.
+    /// The same in f32.
     F32(Arc<Table<4>>),
     /// On a GPU, to which bytes are sent, not numbers.
     Computed { reversed: bool, mean: Tensor, scale: Tensor, kind: Kind },

@@ -98,12 +98,12 @@ int computed(at::Tensor** out, char* message, size_t length, F compute) {
 extern "C" {
 
 // [N, C, H, W] in channels-last memory, and a kernel in oneDNN's layout.
-int topgraft_packed_conv(const at::Tensor* x, const at::Tensor* weight, const at::Tensor* bias, at::Tensor** out, char* message,
-                         size_t length) {
+int topgraft_packed_conv(const at::Tensor* x, const at::Tensor* weight, const at::Tensor* bias, int64_t padding_y,
+                         int64_t padding_x, at::Tensor** out, char* message, size_t length) {
     return computed(out, message, length, [&] {
         c10::List<std::optional<at::Scalar>> no_scalars;
-        return call("mkldnn::_convolution_pointwise", {*x, *weight, *bias, pair(1), pair(1), pair(1), int64_t{1},
-                                                       std::string("none"), no_scalars, std::string("")});
+        return call("mkldnn::_convolution_pointwise", {*x, *weight, *bias, c10::List<int64_t>({padding_y, padding_x}), pair(1),
+                                                       pair(1), int64_t{1}, std::string("none"), no_scalars, std::string("")});
     });
 }
 
