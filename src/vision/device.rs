@@ -108,7 +108,21 @@ pub fn select(choice: DeviceChoice) -> Result<Device, DeviceError> {
         // Shapes repeat from batch to batch, so cuDNN's search for the fastest kernels pays for itself.
         Cuda::cudnn_set_benchmark(true);
     }
-    Ok(*DEVICE.get_or_init(|| device))
+    Ok(*DEVICE.get_or_init(|| {
+        if let Err(error) = first_calls() {
+            tracing::warn!(%error, "the first calls of vector functions failed");
+        }
+        device
+    }))
+}
+
+/// Calls each function of MKL's vector library that runs on several threads later, which is the square root, from one thread.
+///
+/// The library chooses a function's kernel in its first call. Where several threads make that call at once, one of them may get a
+/// less accurate kernel, that once: <https://github.com/pytorch/pytorch/issues/188792>. The first step of Adam was such a call, and
+/// three in a hundred processes ended in other last bits than the rest.
+fn first_calls() -> Result<(), TchError> {
+    Tensor::f_ones([1], (Kind::Float, Device::Cpu))?.f_sqrt().map(drop)
 }
 
 /// The device that everything runs on: what [`select`] settled, or else what `auto` means.

@@ -45,7 +45,7 @@ fn kinds(server: &Server, id: &str, wanted: &str) -> usize {
 }
 
 /// Whom a kill strikes.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 enum Victim {
     Worker,
     /// The worker sees that it is alone, gives its job back and ends.
@@ -103,7 +103,11 @@ fn a_job_killed_ten_times_ends_with_the_weights_of_one_that_was_left_alone() {
     }
     let job = server.finished(&killed);
     assert_eq!(job["state"], "succeeded", "{job}\n{}", server.log());
-    assert_eq!(epochs(&server, &killed), epochs(&server, &whole));
+    let (there, expected) = (epochs(&server, &killed), epochs(&server, &whole));
+    assert_eq!(there.len(), expected.len());
+    for (there, expected) in there.iter().zip(&expected) {
+        assert_eq!(there, expected, "after kills at {kills:?}");
+    }
     assert_eq!((kinds(&server, &killed, "restarted"), kinds(&server, &killed, "report")), (0, 2));
     assert_eq!(weights(&server, "killed"), weights(&server, "whole"));
     // Nothing is kept of jobs that are over.
