@@ -120,7 +120,7 @@ pub fn select(choice: DeviceChoice) -> Result<Device, DeviceError> {
 ///
 /// The library chooses a function's kernel in its first call. Where several threads make that call at once, one of them may get a
 /// less accurate kernel, that once: <https://github.com/pytorch/pytorch/issues/188792>. The first step of Adam was such a call, and
-/// three in a hundred processes ended in other last bits than the rest.
+/// about one process in a hundred ended in other last bits than the rest.
 fn first_calls() -> Result<(), TchError> {
     Tensor::f_ones([1], (Kind::Float, Device::Cpu))?.f_sqrt().map(drop)
 }
