@@ -97,7 +97,7 @@ int computed(at::Tensor** out, char* message, size_t length, F compute) {
 
 extern "C" {
 
-// [N, C, H, W] in channels-last memory, and a kernel in oneDNN's layout.
+// [N, C, H, W] in channels-last memory, and a kernel in oneDNN's layout; the padding of rows, then of columns.
 int topgraft_packed_conv(const at::Tensor* x, const at::Tensor* weight, const at::Tensor* bias, int64_t padding_y,
                          int64_t padding_x, at::Tensor** out, char* message, size_t length) {
     return computed(out, message, length, [&] {
