@@ -3,9 +3,12 @@
 
 use std::path::Path;
 
+/// The shim's folder.
+const OPERATORS: &str = "src/vision/operators";
+
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
-    println!("cargo:rerun-if-changed=src/vision/operators/shim.cpp");
+    println!("cargo:rerun-if-changed={OPERATORS}");
     // torch-sys (`links = "tch"`) exports its library folder to direct dependents only: hence torch-sys in Cargo.toml.
     if let Ok(lib) = std::env::var("DEP_TCH_LIBTORCH_LIB") {
         println!("cargo:rustc-link-arg=-Wl,-rpath,{lib}");
@@ -22,9 +25,14 @@ fn shim(include: &Path) {
         .cpp(true)
         .std("c++17")
         .flag("-D_GLIBCXX_USE_CXX11_ABI=1")
+        // libtorch's threads, by the same library.
+        .flag("-fopenmp")
         .include(include)
         // Warnings in libtorch's own headers are not ours to mend.
         .warnings(false)
-        .file("src/vision/operators/shim.cpp")
+        // Vectors are passed in functions that are compiled into others only.
+        .flag_if_supported("-Wno-psabi")
+        .files(["shim.cpp", "winograd.cpp"].map(|file| Path::new(OPERATORS).join(file)))
         .compile("topgraft_shim");
+    println!("cargo:rustc-link-lib=gomp");
 }

@@ -6,7 +6,7 @@
 //! main, cli  →  api  →  web, jobs, upkeep, inference, webhooks  →  training, dataset, store, artifact, storage  →  vision
 //! ```
 //!
-//! Nothing points back up. `access`, `charts`, `recipe`, `report`, `names`, `hex`, `disk` and `config` are plain data that any room may use.
+//! Nothing points back up. `access`, `charts`, `recipe`, `report`, `names`, `hex`, `disk`, `memory` and `config` are what any room may use.
 //! `tch` is named only in `vision`, `training` and `inference`, `sqlx` only in `store`, `axum` only in `api`, `object_store` only
 //! in `storage`, `minijinja` only in `web`: each can be replaced without the others noticing.
 
@@ -20,6 +20,7 @@ pub mod disk;
 pub mod hex;
 pub mod inference;
 pub mod jobs;
+pub mod memory;
 pub mod names;
 pub mod recipe;
 pub mod report;

@@ -12,6 +12,7 @@ use super::engine::Event;
 use super::{ModelRef, PredictError};
 use crate::artifact::fit::Ground;
 use crate::artifact::{self, Manifest};
+use crate::memory;
 use crate::training::{neighbours_from_tensors, outliers_from_tensors, tail_from_tensors};
 use crate::vision::backbone::Backbone;
 use crate::vision::device;
@@ -69,7 +70,7 @@ impl Loader {
                 // libtorch reports some failures by panicking through its binding: one model fails, the loader goes on.
                 let loaded = catch_unwind(AssertUnwindSafe(|| self.load(&model, &manifest)));
                 let loaded = loaded.unwrap_or(Err(PredictError::Unavailable));
-                give_memory_back();
+                memory::give_back();
                 if events.send(Event::Loaded(model, loaded)).is_err() {
                     break;
                 }
@@ -103,15 +104,5 @@ impl Loader {
         let backbone = Backbone::new(&body, precision, self.device).map_err(super::broken)?;
         self.prepared.insert(precision);
         Ok(Some(backbone))
-    }
-}
-
-/// Reading a model takes several times what stays of it. glibc keeps what was freed between what stays: 46 MB a model instead of
-/// 27, measured with 50 of them.
-fn give_memory_back() {
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    // SAFETY: it takes no pointer, touches free memory only, and is safe to call from any thread (malloc_trim(3)).
-    unsafe {
-        libc::malloc_trim(0);
     }
 }

@@ -23,6 +23,7 @@ use super::help::{Hands, Helped, help};
 use super::patience::{has_room, insist};
 use super::watch::{Claimed, Held, StopReason, watch};
 use crate::config::Settings;
+use crate::memory;
 use crate::storage::Storage;
 use crate::store::{self, Claim, Failure, Job, Store, StoreError};
 use crate::training::TrainingError;
@@ -161,6 +162,8 @@ async fn run_job(context: &Context, job: &Job, lease: Uuid, shutdown: watch::Rec
     let input = Input { context: context.clone(), job: job.clone(), lease, stop };
     let outcome = tokio::task::spawn_blocking(move || execute(&input)).await;
     let outcome = outcome.unwrap_or_else(|panic| Err(ExecuteError::Panicked(panic.to_string())));
+    // The next job may be long in coming.
+    memory::give_back();
     // Training stops only because the watcher said so; then the watcher has ended and answers why.
     let reason = match &outcome {
         Err(ExecuteError::Training(TrainingError::Stopped)) => (&mut watcher).await.ok(),

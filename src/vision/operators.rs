@@ -6,6 +6,9 @@ use std::ptr::null_mut;
 use tch::{TchError, Tensor};
 use torch_sys::C_tensor;
 
+/// Channels that come and go must be a multiple of this for [`filtered_conv`].
+pub const FILTERED_CHANNELS: usize = 16;
+
 /// Room for a message of libtorch; the rest of a longer one is cut off.
 const MESSAGE: usize = 1024;
 
@@ -14,8 +17,28 @@ unsafe extern "C" {
         x: *const C_tensor,
         weight: *const C_tensor,
         bias: *const C_tensor,
-        padding_y: i64,
-        padding_x: i64,
+        out: *mut *mut C_tensor,
+        message: *mut c_char,
+        length: usize,
+    ) -> c_int;
+    fn topgraft_winograd_kernels(
+        weight: *const C_tensor,
+        out: *mut *mut C_tensor,
+        message: *mut c_char,
+        length: usize,
+    ) -> c_int;
+    fn topgraft_winograd_conv(
+        x: *const C_tensor,
+        kernels: *const C_tensor,
+        bias: *const C_tensor,
+        out: *mut *mut C_tensor,
+        message: *mut c_char,
+        length: usize,
+    ) -> c_int;
+    fn topgraft_winograd_learning(
+        x: *const C_tensor,
+        weight: *const C_tensor,
+        bias: *const C_tensor,
         out: *mut *mut C_tensor,
         message: *mut c_char,
         length: usize,
@@ -45,12 +68,33 @@ unsafe extern "C" {
     fn topgraft_int8_clip(x: *const C_tensor, steps: *const C_tensor, message: *mut c_char, length: usize) -> c_int;
 }
 
-/// Convolution of `[N, C, H, W]` in channels-last memory with a kernel that is in oneDNN's layout; `padding` of rows, then columns.
-/// No gradients.
-pub fn packed_conv(x: &Tensor, weight: &Tensor, bias: &Tensor, [rows, columns]: [i64; 2]) -> Result<Tensor, TchError> {
+/// Convolution of `[N, C, H, W]` in channels-last memory with a kernel that is in oneDNN's layout. No gradients.
+pub fn packed_conv(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor, TchError> {
     let (x, weight, bias) = (x.as_ptr(), weight.as_ptr(), bias.as_ptr());
     // SAFETY: as in `pack_int8`.
-    tensor(|out, message| unsafe { topgraft_packed_conv(x, weight, bias, rows, columns, out, message, MESSAGE) })
+    tensor(|out, message| unsafe { topgraft_packed_conv(x, weight, bias, out, message, MESSAGE) })
+}
+
+/// Kernels `[outputs, inputs, 3, 3]` in f32 as [`filtered_conv`] takes them: 36 matrices, each as panels `[outputs / 16, inputs, 16]`; four
+/// times as large.
+pub fn transformed_kernels(weight: &Tensor) -> Result<Tensor, TchError> {
+    // SAFETY: as in `pack_int8`.
+    tensor(|out, message| unsafe { topgraft_winograd_kernels(weight.as_ptr(), out, message, MESSAGE) })
+}
+
+/// Convolution of `[N, C, H, W]` in f32 on the CPU by minimal filtering, a quarter of the multiplications, with kernels that were
+/// transformed before; best in channels-last memory. No gradients.
+pub fn filtered_conv(x: &Tensor, kernels: &Tensor, bias: &Tensor) -> Result<Tensor, TchError> {
+    let (x, kernels, bias) = (x.as_ptr(), kernels.as_ptr(), bias.as_ptr());
+    // SAFETY: as in `pack_int8`.
+    tensor(|out, message| unsafe { topgraft_winograd_conv(x, kernels, bias, out, message, MESSAGE) })
+}
+
+/// The same with kernels `[outputs, inputs, 3, 3]`, and with gradients of all three.
+pub fn filtered_conv_learning(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor, TchError> {
+    let (x, weight, bias) = (x.as_ptr(), weight.as_ptr(), bias.as_ptr());
+    // SAFETY: as in `pack_int8`; what the graph keeps of the tensors it holds by counted references of its own.
+    tensor(|out, message| unsafe { topgraft_winograd_learning(x, weight, bias, out, message, MESSAGE) })
 }
 
 /// Packs int8 weights `[outputs, inputs, 3, 3]`, one of `scales` an output channel, for input of `scale`, laid out for about
@@ -112,45 +156,4 @@ fn done(call: impl FnOnce(*mut c_char) -> c_int) -> Result<(), TchError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use tch::{Device, Kind};
-
-    use super::*;
-
-    fn clipped(x: &Tensor) -> Vec<u8> {
-        let mut steps = x.empty_like().to_kind(Kind::Uint8);
-        clip(x, &mut steps).unwrap();
-        Vec::try_from(steps).unwrap()
-    }
-
-    #[test]
-    fn every_number_of_bf16_is_clipped() {
-        let numbers: Vec<f32> =
-            (0..=u16::MAX).map(|bits| half::bf16::from_bits(bits).to_f32()).filter(|n| !n.is_nan()).collect();
-        // An odd number of them, so that some are left over beside whole vectors.
-        let numbers = &numbers[1..];
-        let expected: Vec<u8> = numbers.iter().map(|&n| n as u8).collect();
-        let x = Tensor::from_slice(numbers);
-        assert_eq!(clipped(&x), expected);
-        assert_eq!(clipped(&x.to_kind(Kind::BFloat16)), expected);
-    }
-
-    #[test]
-    fn numbers_that_do_not_lie_side_by_side_are_clipped_too() {
-        let numbers: Vec<f32> = (0..2 * 5 * 7 * 3).map(|n| 1.7 * n as f32 - 20.3).collect();
-        let x = Tensor::from_slice(&numbers).reshape([2, 5, 7, 3]).permute([0, 3, 1, 2]);
-        for x in [x.shallow_clone(), x.slice(3, 0, 7, 2), x.narrow(2, 1, 3)] {
-            let mut steps = Tensor::zeros(x.size(), (Kind::Uint8, Device::Cpu));
-            clip(&x, &mut steps).unwrap();
-            assert!(steps.equal(&x.clamp(0.0, 255.0).to_kind(Kind::Uint8)));
-        }
-    }
-
-    #[test]
-    fn other_kinds_and_shapes_are_refused() {
-        let mut steps = Tensor::zeros([2], (Kind::Uint8, Device::Cpu));
-        let mut refused = |x: Tensor| clip(&x, &mut steps).unwrap_err().to_string();
-        assert!(refused(Tensor::zeros([2], (Kind::Double, Device::Cpu))).contains("f32 and bf16"));
-        assert!(refused(Tensor::zeros([3], (Kind::Float, Device::Cpu))).contains("as many"));
-    }
-}
+mod tests;

@@ -1,11 +1,10 @@
 // Operators of libtorch that its Rust binding doesn't have, through its dispatcher: oneDNN's convolution with weights in its own
 // layout, and in 8 bits with fused ReLU and requantisation, the packing of 8-bit weights, and max pooling of 8-bit maps. And one that
 // libtorch itself lacks: floating point numbers clipped and cut off to uint8 in one pass.
-//
-// Tensors cross as `at::Tensor*`, as the Rust binding holds them. Every function answers 0, or 1 with a message.
+#include "shim.h"
+
 #include <ATen/Context.h>
 #include <ATen/TensorIterator.h>
-#include <ATen/core/Tensor.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/core/List.h>
 #include <ATen/core/ivalue.h>
@@ -13,10 +12,12 @@
 
 #include <algorithm>
 #include <cstring>
-#include <exception>
 #include <string>
 
 namespace {
+
+using topgraft::computed;
+using topgraft::guarded;
 
 // Every convolution of VGG16 has stride 1, padding 1, dilation 1, one group; every pooling is 2 x 2 with stride 2.
 c10::List<int64_t> pair(int64_t n) { return c10::List<int64_t>({n, n}); }
@@ -37,17 +38,10 @@ at::Tensor call(const char* name, torch::jit::Stack stack) {
     return stack.front().toTensor();
 }
 
-// Compiled for each width of vectors; which of them runs is found out when the program is loaded.
-#if defined(__x86_64__) && defined(__GNUC__)
-#define EACH_VECTOR_WIDTH __attribute__((target_clones("avx512f", "avx2", "default")))
-#else
-#define EACH_VECTOR_WIDTH
-#endif
-
 // Numbers by their bits, the upper ones of an f32: those of numbers that aren't negative are in order as integers, so integers are
 // what is clipped, in half the time. Not a number is 0 or 255, by its sign.
 template <typename Bits>
-__attribute__((always_inline)) inline void clip_each(const Bits* x, uint8_t* steps, int64_t count) {
+INTO_EACH_VECTOR_WIDTH void clip_each(const Bits* x, uint8_t* steps, int64_t count) {
     constexpr int below = 32 - 8 * sizeof(Bits);
     constexpr Bits top = 0x437f0000 >> below;  // 255
     for (int64_t i = 0; i < count; ++i) {
@@ -76,34 +70,17 @@ void clip_all(at::TensorIterator& numbers) {
     });
 }
 
-template <typename F>
-int guarded(char* message, size_t length, F act) {
-    try {
-        act();
-        return 0;
-    } catch (const std::exception& error) {
-        std::strncpy(message, error.what(), length - 1);
-        message[length - 1] = '\0';
-        return 1;
-    }
-}
-
-template <typename F>
-int computed(at::Tensor** out, char* message, size_t length, F compute) {
-    return guarded(message, length, [&] { *out = new at::Tensor(compute()); });
-}
-
 }  // namespace
 
 extern "C" {
 
-// [N, C, H, W] in channels-last memory, and a kernel in oneDNN's layout; the padding of rows, then of columns.
-int topgraft_packed_conv(const at::Tensor* x, const at::Tensor* weight, const at::Tensor* bias, int64_t padding_y,
-                         int64_t padding_x, at::Tensor** out, char* message, size_t length) {
+// [N, C, H, W] in channels-last memory, and a kernel in oneDNN's layout.
+int topgraft_packed_conv(const at::Tensor* x, const at::Tensor* weight, const at::Tensor* bias, at::Tensor** out, char* message,
+                         size_t length) {
     return computed(out, message, length, [&] {
         c10::List<std::optional<at::Scalar>> no_scalars;
-        return call("mkldnn::_convolution_pointwise", {*x, *weight, *bias, c10::List<int64_t>({padding_y, padding_x}), pair(1),
-                                                       pair(1), int64_t{1}, std::string("none"), no_scalars, std::string("")});
+        return call("mkldnn::_convolution_pointwise", {*x, *weight, *bias, pair(1), pair(1), pair(1), int64_t{1},
+                                                       std::string("none"), no_scalars, std::string("")});
     });
 }
 
