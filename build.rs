@@ -21,18 +21,25 @@ fn main() {
 
 /// libtorch's headers lie beside its libraries, in `include/`.
 fn shim(include: &Path) {
+    compiled("topgraft_shim", include, &["shim.cpp", "winograd.cpp"], &[]);
+    // Steps are rounded as oneDNN rounds them, product by product.
+    compiled("topgraft_int8", include, &["winograd_int8.cpp"], &["-ffp-contract=off"]);
+    println!("cargo:rustc-link-lib=gomp");
+}
+
+fn compiled(library: &str, include: &Path, files: &[&str], flags: &[&str]) {
     cc::Build::new()
         .cpp(true)
         .std("c++17")
         .flag("-D_GLIBCXX_USE_CXX11_ABI=1")
         // libtorch's threads, by the same library.
         .flag("-fopenmp")
+        .flags(flags)
         .include(include)
         // Warnings in libtorch's own headers are not ours to mend.
         .warnings(false)
         // Vectors are passed in functions that are compiled into others only.
         .flag_if_supported("-Wno-psabi")
-        .files(["shim.cpp", "winograd.cpp"].map(|file| Path::new(OPERATORS).join(file)))
-        .compile("topgraft_shim");
-    println!("cargo:rustc-link-lib=gomp");
+        .files(files.iter().map(|file| Path::new(OPERATORS).join(file)))
+        .compile(library);
 }

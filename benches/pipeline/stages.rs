@@ -115,7 +115,7 @@ fn prefix(body: &BodyWeights, device: Device, limits: &Limits) -> anyhow::Result
             Precision::Bf16 => Some(limits.bf16),
             Precision::F32 => Some(limits.f32),
         };
-        let rate = passes(&Backbone::new(body, precision, device)?, frozen)?;
+        let rate = passes(&Backbone::new(body, precision, device, UnfreezeFrom::BLOCK5_CONV1)?, frozen)?;
         let limit = limit.map(|rate| (rate / operations, "matrix products"));
         row(&format!("blocks 1 to 4, {}", precision.as_str()), rate, limit);
     }
@@ -127,7 +127,7 @@ fn prefix(body: &BodyWeights, device: Device, limits: &Limits) -> anyhow::Result
 
 /// The body as training uses it here.
 fn backbone(body: &BodyWeights, device: Device) -> anyhow::Result<Backbone> {
-    Ok(Backbone::new(body, device::resolve(PrecisionChoice::Auto, device, true), device)?)
+    Ok(Backbone::new(body, device::resolve(PrecisionChoice::Auto, device, true), device, UnfreezeFrom::BLOCK5_CONV1)?)
 }
 
 fn frozen(backbone: &Backbone, rgb: &[u8], side: usize) -> Result<Tensor, TchError> {

@@ -21,9 +21,11 @@ use super::loader::{Loaded, Loader, Order, Served};
 use super::telemetry;
 use super::{Answer, ModelRef, PredictError, PredictorSettings};
 use crate::artifact::Manifest;
+use crate::vision::affinity;
 use crate::vision::backbone::Backbone;
 use crate::vision::device;
 use crate::vision::int8::Profile;
+use crate::vision::layers::UnfreezeFrom;
 use crate::vision::precision::{Precision, PrecisionChoice};
 use crate::vision::weights::BodyWeights;
 
@@ -111,7 +113,7 @@ impl Engine {
         let device = device::device();
         let body = BodyWeights::load(&settings.backbone).map_err(|error| error.to_string())?;
         let precision = device::resolve(PrecisionChoice::Auto, device, Profile::of(&body).is_some());
-        let backbone = Backbone::new(&body, precision, device).map_err(|error| error.to_string())?;
+        let backbone = Backbone::new(&body, precision, device, UnfreezeFrom::NONE).map_err(|error| error.to_string())?;
         let loader = Loader::new(&settings.backbone, &body, precision, device);
         let orders = loader.start(to_self).map_err(|error| error.to_string())?;
         tracing::info!(?device, ?precision, backbone = body.backbone_id(), "prediction engine ready");
@@ -205,10 +207,11 @@ impl Engine {
             return;
         }
         // libtorch reports some failures by panicking through its binding: the batch fails, the engine goes on.
-        let answers = catch_unwind(AssertUnwindSafe(|| compute::batch(&self.backbones, &seats))).unwrap_or_else(|_| {
-            tracing::error!(pictures = seats.len(), "a batch panicked");
-            seats.iter().map(|_| Err(PredictError::Unavailable)).collect()
-        });
+        let answers = catch_unwind(AssertUnwindSafe(|| affinity::apart(|| compute::batch(&self.backbones, &seats))))
+            .unwrap_or_else(|_| {
+                tracing::error!(pictures = seats.len(), "a batch panicked");
+                seats.iter().map(|_| Err(PredictError::Unavailable)).collect()
+            });
         for (seat, answer) in seats.into_iter().zip(answers) {
             let _ = seat.request.reply.send(answer);
         }

@@ -16,6 +16,7 @@ use crate::memory;
 use crate::training::{neighbours_from_tensors, outliers_from_tensors, tail_from_tensors};
 use crate::vision::backbone::Backbone;
 use crate::vision::device;
+use crate::vision::layers::UnfreezeFrom;
 use crate::vision::neighbours::Neighbours;
 use crate::vision::outliers::Outliers;
 use crate::vision::precision::Precision;
@@ -101,7 +102,7 @@ impl Loader {
             return Ok(None);
         }
         let body = BodyWeights::load(&self.backbone).map_err(|error| PredictError::Model(error.to_string()))?;
-        let backbone = Backbone::new(&body, precision, self.device).map_err(super::broken)?;
+        let backbone = Backbone::new(&body, precision, self.device, UnfreezeFrom::NONE).map_err(super::broken)?;
         self.prepared.insert(precision);
         Ok(Some(backbone))
     }

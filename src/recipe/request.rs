@@ -29,8 +29,8 @@ pub struct RecipeRequest {
     pub preset: Option<Preset>,
     /// See [`Recipe::seed`].
     pub seed: Option<u64>,
-    /// `auto` (`int8` on a CPU with VNNI, else bf16 where the device has it, else f32), `f32`, `bf16` or `int8` (8-bit integers
-    /// for the frozen layers).
+    /// `auto` (`int8` on a CPU with VNNI or AVX2, else bf16 where the device has it, else f32), `f32`, `bf16` or `int8` (8-bit
+    /// integers for the frozen layers).
     pub precision: Option<PrecisionChoice>,
     /// Pictures a step, 1 to 1,024.
     pub batch_size: Option<u32>,

@@ -71,8 +71,8 @@ fn seen(plan: &Plan<'_>, data: &TrainingData, observer: &mut dyn Observer, stop:
     let recipe = &plan.recipe;
     let device = device::device();
     let precision = device::resolve(recipe.precision, device, Profile::of(plan.body).is_some());
-    let backbone = Backbone::new(plan.body, precision, device)?;
     let from = recipe.fine_tune.unfreeze_from;
+    let backbone = Backbone::new(plan.body, precision, device, from)?;
     let demand = demand(recipe, from, backbone.precision(), (data.images.len() as u64, 0), 0);
     let planned = planned(&demand, budget(&plan.features_dir, plan.feature_cache_bytes)?);
     let mut store = FeatureStore::open(plan, data, backbone, from, &planned)?;

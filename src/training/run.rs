@@ -56,8 +56,8 @@ impl<'a> Run<'a> {
         let recipe = &plan.recipe;
         let device = device::device();
         let precision = device::resolve(recipe.precision, device, Profile::of(plan.body).is_some());
-        let backbone = Backbone::new(plan.body, precision, device)?;
         let scope = Scope::new(recipe, data)?;
+        let backbone = Backbone::new(plan.body, precision, device, scope.from)?;
         let mut reporter = Reporter::new(observer);
         let resumed = checkpoints.and_then(|checkpoints| checkpoints.resume.as_ref());
         let planned = match resumed {

@@ -8,7 +8,7 @@ use tch::{Device, Kind, TchError, Tensor};
 use super::conv::{self, Conv};
 use super::device;
 use super::int8::{Int8Layers, Profile};
-use super::layers::CONVS;
+use super::layers::{CONVS, UnfreezeFrom};
 use super::pixels::Pixels;
 use super::precision::Precision;
 use super::weights::BodyWeights;
@@ -16,7 +16,7 @@ use super::weights::BodyWeights;
 /// All 13 convolutions with fixed weights, on one device.
 #[derive(Debug)]
 pub struct Backbone {
-    /// In the learning layers' arithmetic.
+    /// The uppermost convolutions in the learning layers' arithmetic: all of them, unless those below are in 8-bit integers.
     convs: Vec<Conv>,
     /// In 8-bit integers, if the frozen layers are; on the CPU whatever the device.
     int8: Option<Int8Layers>,
@@ -26,23 +26,24 @@ pub struct Backbone {
 }
 
 impl Backbone {
-    /// Prepares the weights: device, precision, memory layout, channel order.
+    /// Prepares the weights: device, precision, memory layout, channel order. In 8-bit integers, layers below `boundary` are prepared
+    /// frozen, and those from there up as what learns.
     ///
     /// # Errors
     /// libtorch's refusal, such as want of memory; 8-bit integers for weights that have no scales.
-    pub fn new(body: &BodyWeights, precision: Precision, device: Device) -> Result<Self, TchError> {
+    pub fn new(body: &BodyWeights, precision: Precision, device: Device, boundary: UnfreezeFrom) -> Result<Self, TchError> {
         let kind = device::kind(precision.learning());
-        let convs = body
-            .layers()
+        let (int8, from) = if precision.is_int8() {
+            let profile = Profile::of(body).ok_or_else(|| TchError::Torch("these weights have no 8-bit scales".to_owned()))?;
+            let frozen = boundary.frozen();
+            (Some(Int8Layers::new(body, frozen, profile, kind)?), frozen)
+        } else {
+            (None, 0)
+        };
+        let convs = body.layers()[from..]
             .iter()
             .map(|layer| Conv::new(layer.spec, &layer.weight, &layer.bias, device)?.fixed(kind))
             .collect::<Result<Vec<_>, _>>()?;
-        let int8 = if precision.is_int8() {
-            let profile = Profile::of(body).ok_or_else(|| TchError::Torch("these weights have no 8-bit scales".to_owned()))?;
-            Some(Int8Layers::new(body, profile, kind)?)
-        } else {
-            None
-        };
         let normalisation = body.pixel_convention().normalisation();
         let pixels = if precision.is_int8() {
             // What the first layer's bias makes up for.
@@ -126,9 +127,14 @@ impl Backbone {
     /// fine-tuning starts from, so what the head is warmed up on. No gradients.
     ///
     /// # Errors
-    /// libtorch's refusal, such as want of memory.
+    /// libtorch's refusal, such as want of memory; layers that are in 8-bit integers.
     pub fn upper(&self, x: &Tensor, from: usize, to: usize) -> Result<Tensor, TchError> {
         let _frozen = tch::no_grad_guard();
-        conv::forward(&self.convs[from.min(CONVS.len())..to.min(CONVS.len())], x)
+        let below = CONVS.len() - self.convs.len();
+        let [from, to] = [from, to].map(|layer| layer.min(CONVS.len()));
+        let Some(first) = from.checked_sub(below) else {
+            return Err(TchError::Torch(format!("{} is in 8-bit integers", CONVS[from].name)));
+        };
+        conv::forward(&self.convs[first..to - below], x)
     }
 }

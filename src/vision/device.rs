@@ -161,7 +161,7 @@ pub fn resolve(choice: PrecisionChoice, device: Device, scales: bool) -> Precisi
         PrecisionChoice::F32 => Precision::F32,
         PrecisionChoice::Bf16 => Precision::Bf16,
         PrecisionChoice::Int8 => int8,
-        PrecisionChoice::Auto if !device.is_cuda() && scales && cpu_multiplies_int8() => int8,
+        PrecisionChoice::Auto if !device.is_cuda() && scales && cpu_computes_int8() => int8,
         PrecisionChoice::Auto => learning,
     }
 }
@@ -172,7 +172,7 @@ pub fn fast(device: Device, scales: bool) -> Vec<Precision> {
     let choices = [PrecisionChoice::F32, PrecisionChoice::Bf16, PrecisionChoice::Int8];
     let is_fast = |choice: &PrecisionChoice| match choice {
         PrecisionChoice::Bf16 => device.is_cuda() || cpu_multiplies_bf16(),
-        PrecisionChoice::Int8 => !device.is_cuda() && scales && cpu_multiplies_int8(),
+        PrecisionChoice::Int8 => !device.is_cuda() && scales && cpu_computes_int8(),
         PrecisionChoice::F32 | PrecisionChoice::Auto => true,
     };
     choices.into_iter().filter(is_fast).map(|choice| resolve(choice, device, scales)).collect()
@@ -206,11 +206,28 @@ fn cpu_multiplies_bf16() -> bool {
     }
 }
 
-/// Without VNNI, 8-bit products are no faster than floats and may overflow on the way.
-fn cpu_multiplies_int8() -> bool {
+/// Whether layers in 8-bit integers are faster than in floats: by products of 8 bits (VNNI), or by exact filtering with products of 16.
+fn cpu_computes_int8() -> bool {
+    cpu_has_vnni() || cpu_has_avx2()
+}
+
+/// Whether the processor adds up products of 8 bits in 32.
+pub(super) fn cpu_has_vnni() -> bool {
     #[cfg(target_arch = "x86_64")]
     {
         std::arch::is_x86_feature_detected!("avx512vnni") || std::arch::is_x86_feature_detected!("avxvnni")
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        false
+    }
+}
+
+/// Whether the processor multiplies vectors of sixteen numbers of 16 bits.
+pub(super) fn cpu_has_avx2() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    {
+        std::arch::is_x86_feature_detected!("avx2")
     }
     #[cfg(not(target_arch = "x86_64"))]
     {

@@ -1,5 +1,6 @@
 //! VGG16 on pictures: decoding, preprocessing, the backbone, the head, weight files, the device.
 
+pub mod affinity;
 pub mod augmentation;
 pub mod backbone;
 pub mod conv;

@@ -6,7 +6,7 @@ use std::ptr::null_mut;
 use tch::{TchError, Tensor};
 use torch_sys::C_tensor;
 
-/// Channels that come and go must be a multiple of this for [`filtered_conv`].
+/// Channels that come and go must be a multiple of this for [`filtered_conv`] and [`filtered_conv_int8`].
 pub const FILTERED_CHANNELS: usize = 16;
 
 /// Room for a message of libtorch; the rest of a longer one is cut off.
@@ -43,6 +43,24 @@ unsafe extern "C" {
         message: *mut c_char,
         length: usize,
     ) -> c_int;
+    fn topgraft_winograd_int8_kernels(
+        weight: *const C_tensor,
+        out: *mut *mut C_tensor,
+        message: *mut c_char,
+        length: usize,
+    ) -> c_int;
+    fn topgraft_winograd_int8_conv(
+        x: *const C_tensor,
+        x_scale: c_double,
+        kernels: *const C_tensor,
+        scales: *const C_tensor,
+        bias: *const C_tensor,
+        out_scale: c_double,
+        pooled: c_int,
+        out: *mut *mut C_tensor,
+        message: *mut c_char,
+        length: usize,
+    ) -> c_int;
     fn topgraft_int8_pack(
         weight: *const C_tensor,
         scales: *const C_tensor,
@@ -65,6 +83,8 @@ unsafe extern "C" {
         length: usize,
     ) -> c_int;
     fn topgraft_int8_max_pool(x: *const C_tensor, out: *mut *mut C_tensor, message: *mut c_char, length: usize) -> c_int;
+    #[cfg(target_os = "linux")]
+    fn topgraft_team(threads: *mut c_int, count: usize, message: *mut c_char, length: usize) -> c_int;
     fn topgraft_int8_clip(x: *const C_tensor, steps: *const C_tensor, message: *mut c_char, length: usize) -> c_int;
 }
 
@@ -97,6 +117,33 @@ pub fn filtered_conv_learning(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Res
     tensor(|out, message| unsafe { topgraft_winograd_learning(x, weight, bias, out, message, MESSAGE) })
 }
 
+/// int8 kernels `[outputs, inputs, 3, 3]` as [`filtered_conv_int8`] takes them: 36 matrices of int16, eight times as large.
+///
+/// Refuses kernels whose sums may not fit into 26 bits.
+pub fn transformed_int8_kernels(steps: &Tensor) -> Result<Tensor, TchError> {
+    // SAFETY: as in `pack_int8`.
+    tensor(|out, message| unsafe { topgraft_winograd_int8_kernels(steps.as_ptr(), out, message, MESSAGE) })
+}
+
+/// What [`conv_int8`] computes, and the 2 × 2 maximum of it if `pooled`, by exact minimal filtering in 16-bit products, with kernels that
+/// were transformed before: to the bit the same, on every processor.
+pub fn filtered_conv_int8(
+    x: &Tensor,
+    x_scale: f64,
+    kernels: &Tensor,
+    scales: &Tensor,
+    bias: &Tensor,
+    out_scale: f64,
+    pooled: bool,
+) -> Result<Tensor, TchError> {
+    let (x, kernels) = (x.as_ptr(), kernels.as_ptr());
+    let (scales, bias) = (scales.as_ptr(), bias.as_ptr());
+    // SAFETY: as in `pack_int8`.
+    tensor(|out, message| unsafe {
+        topgraft_winograd_int8_conv(x, x_scale, kernels, scales, bias, out_scale, pooled.into(), out, message, MESSAGE)
+    })
+}
+
 /// Packs int8 weights `[outputs, inputs, 3, 3]`, one of `scales` an output channel, for input of `scale`, laid out for about
 /// `side` × `side`; others can be computed too.
 pub fn pack_int8(weight: &Tensor, scales: &Tensor, scale: f64, side: usize) -> Result<Tensor, TchError> {
@@ -105,7 +152,8 @@ pub fn pack_int8(weight: &Tensor, scales: &Tensor, scale: f64, side: usize) -> R
     tensor(|out, message| unsafe { topgraft_int8_pack(weight, scales, scale, side, out, message, MESSAGE) })
 }
 
-/// Convolution, bias and ReLU of uint8 `[N, C, H, W]`; uint8 out in steps of `out_scale`.
+/// Convolution, bias and ReLU of uint8 `[N, C, H, W]`; uint8 out in steps of `out_scale`. On processors without VNNI oneDNN's sums of two
+/// products saturate at 16 bits.
 pub fn conv_int8(
     x: &Tensor,
     x_scale: f64,
@@ -135,6 +183,16 @@ pub fn max_pool_uint8(x: &Tensor) -> Result<Tensor, TchError> {
 pub fn clip(x: &Tensor, steps: &mut Tensor) -> Result<(), TchError> {
     // SAFETY: the tensors are alive through the call, which reads the one and writes the other's numbers; `done` gives the rest.
     done(|message| unsafe { topgraft_int8_clip(x.as_ptr(), steps.as_ptr(), message, MESSAGE) })
+}
+
+/// The threads that share an operation of the calling thread, as the kernel numbers them; at most `COUNT` of them, and the calling
+/// thread's own where there are fewer.
+#[cfg(target_os = "linux")]
+pub fn team<const COUNT: usize>() -> Result<[c_int; COUNT], TchError> {
+    let mut threads = [0; COUNT];
+    // SAFETY: it writes `COUNT` numbers to where `COUNT` have room; `done` gives the rest.
+    done(|message| unsafe { topgraft_team(threads.as_mut_ptr(), COUNT, message, MESSAGE) })?;
+    Ok(threads)
 }
 
 /// Calls a shim function that answers with a new tensor.

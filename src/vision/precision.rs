@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PrecisionChoice {
-    /// On a CPU that multiplies 8-bit integers (VNNI): int8; else bf16 where the device multiplies in it; else f32.
+    /// On a CPU with VNNI or AVX2: int8; else bf16 where the device multiplies in it; else f32.
     #[default]
     Auto,
     /// 32-bit floats.

@@ -4,7 +4,7 @@ use serde_json::Value;
 use tch::Kind;
 use topgraft::vision::backbone::Backbone;
 use topgraft::vision::device;
-use topgraft::vision::layers::CONVS;
+use topgraft::vision::layers::{CONVS, UnfreezeFrom};
 use topgraft::vision::precision::Precision;
 use topgraft::vision::weights::BodyWeights;
 
@@ -28,7 +28,7 @@ fn worst(precision: Precision) -> (f64, f64) {
     let body = BodyWeights::load(&weights()).unwrap();
     let hash = &golden["sha256_of_tensors_in_order_weight_oihw_then_bias_le_f32"];
     assert_eq!(body.sha256(), hash.as_str().unwrap());
-    let backbone = Backbone::new(&body, precision, device::device()).unwrap();
+    let backbone = Backbone::new(&body, precision, device::device(), UnfreezeFrom::NONE).unwrap();
     let mut x = backbone.pixels(&synthetic(), SIDE).unwrap();
     let (mut passed, mut of_value, mut of_mean) = (0, 0f64, 0f64);
     for (index, conv) in CONVS.iter().enumerate().filter(|(_, conv)| conv.pooled) {

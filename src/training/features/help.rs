@@ -39,7 +39,7 @@ impl<'a> Helper<'a> {
         // The other machine's disk is another's.
         planned.plan.budget_bytes = super::budget(&plan.features_dir, plan.feature_cache_bytes)?;
         let samples = scope.samples(&plan.recipe, planned.plan.views);
-        let backbone = Backbone::new(plan.body, precision, device)?;
+        let backbone = Backbone::new(plan.body, precision, device, scope.from)?;
         Ok(Self { store: FeatureStore::open(plan, data, backbone, scope.from, &planned)?, samples })
     }
 

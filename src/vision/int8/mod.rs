@@ -1,19 +1,20 @@
-//! The frozen body in 8-bit integers, for CPUs that multiply them (VNNI): about twice as fast as bf16.
+//! The frozen body in 8-bit integers, for CPUs: with VNNI about twice as fast as bf16, without it half as fast again as f32.
 //!
 //! Activations are uint8 with one scale a layer, weights int8 with one scale an output channel (symmetric, so zero is
-//! exact and padding costs nothing), sums int32: oneDNN's quantised convolutions inside libtorch. The first convolution
+//! exact and padding costs nothing), sums whole numbers, the same on every processor ([`layer`]). The first convolution
 //! stays in floating point, since its input is centred pixels, with numbers whose sums are exact. What is lost costs no accuracy, because the layers that
 //! learn are trained on the very activations that they will meet when served.
 
+mod layer;
 mod profile;
 mod steps;
 
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::conv::{self, Conv};
-use super::layers::CONVS;
 use super::operators;
 use super::weights::BodyWeights;
+use layer::{Arithmetic, Layer};
 pub use profile::Profile;
 pub use steps::{KernelSteps, first_layer};
 
@@ -23,14 +24,7 @@ pub const ACTIVATION_STEPS: f64 = 255.0;
 /// Bytes of the first convolution's result at a time: half of a core's second-level cache, or a good part of it.
 const STRIP_BYTES: usize = 1 << 20;
 
-/// Side of the input that weights are packed for, in pixels, whatever the layer. oneDNN chooses a layout by the size of its work, and
-/// libtorch asks it before it can know that results are 8 bits wide; so layers near the top, which are smaller, would be given one
-/// that no call reads, and be laid out anew in each: a twentieth of extraction with AMX. At this size it is the one that input of
-/// 192 to 448 pixels calls for (`ONEDNN_VERBOSE=1` shows reorders); smaller input still has two layers laid out anew. Without AMX all
-/// sizes have one layout.
-const PACKED_FOR: usize = 112;
-
-/// The 13 convolutions, the first in floating point.
+/// The lower convolutions, the first in floating point.
 #[derive(Debug)]
 pub struct Int8Layers {
     first: Conv,
@@ -38,39 +32,18 @@ pub struct Int8Layers {
     profile: Profile,
 }
 
-/// One packed convolution.
-#[derive(Debug)]
-struct Layer {
-    packed: Tensor,
-    /// A weight step's size, an output channel.
-    scales: Tensor,
-    /// Zero points of the weights: all zero.
-    zeros: Tensor,
-    bias: Tensor,
-    pooled: bool,
-}
-
 impl Int8Layers {
-    /// Quantises and packs the weights; `kind` is the arithmetic of the first convolution.
+    /// Quantises and lays out the weights of the lowest `count` layers; `kind` is the arithmetic of the first.
     ///
     /// # Errors
     /// libtorch's refusal, such as want of memory or a build without oneDNN.
-    pub fn new(body: &BodyWeights, profile: Profile, kind: Kind) -> Result<Self, TchError> {
+    pub fn new(body: &BodyWeights, count: usize, profile: Profile, kind: Kind) -> Result<Self, TchError> {
         let [weight, bias] = first_layer(body, profile);
         let first = Conv::new(body.layers()[0].spec, &weight, &bias, Device::Cpu)?.to_kind(kind)?;
-        let layers = body.layers().iter().enumerate().skip(1).map(|(index, layer)| {
-            let shape = layer.spec.weight_shape().map(|n| n as i64);
-            let KernelSteps { steps, scales } = KernelSteps::of(layer);
-            let steps = Tensor::f_from_slice(&steps)?.f_reshape(shape)?;
-            let scales = Tensor::f_from_slice(&scales)?;
-            Ok(Layer {
-                packed: operators::pack_int8(&steps, &scales, profile.scale(index), PACKED_FOR)?,
-                zeros: Tensor::f_zeros([shape[0]], (Kind::Int, Device::Cpu))?,
-                scales,
-                bias: Tensor::f_from_slice(&layer.bias)?,
-                pooled: layer.spec.pooled,
-            })
-        });
+        let arithmetic = Arithmetic::of_this_processor();
+        let layers = body.layers().iter().enumerate().take(count).skip(1);
+        let layers =
+            layers.map(|(index, layer)| Layer::new(layer, [index, index + 1].map(|level| profile.scale(level)), arithmetic));
         Ok(Self { first, layers: layers.collect::<Result<_, TchError>>()?, profile })
     }
 
@@ -80,7 +53,7 @@ impl Int8Layers {
         Self { first: self.first.share(), layers: self.layers.iter().map(Layer::share).collect(), profile: self.profile }
     }
 
-    /// Runs activations through convolutions `from..to`, pooling included: pixels (of the first convolution's kind) if `from`
+    /// Runs activations through convolutions `from..to` of those that it has, pooling included: pixels (of the first convolution's kind) if `from`
     /// is 0, else uint8; uint8 out. All in channels-last memory.
     ///
     /// One picture after the other: the lower layers of a single picture stay in the processor's cache, which makes a batch
@@ -97,10 +70,10 @@ impl Int8Layers {
 
     fn picture(&self, x: &Tensor, from: usize, to: usize) -> Result<Tensor, TchError> {
         let mut x = x.shallow_clone();
-        for index in from..to.min(CONVS.len()) {
+        for index in from..to.min(1 + self.layers.len()) {
             x = match index.checked_sub(1) {
                 None => self.first_steps(&x)?,
-                Some(place) => self.layers[place].forward(&x, self.profile.scale(index), self.profile.scale(index + 1))?,
+                Some(place) => self.layers[place].forward(&x)?,
             };
         }
         Ok(x)
@@ -135,26 +108,10 @@ impl Int8Layers {
     }
 }
 
-impl Layer {
-    fn share(&self) -> Self {
-        Self {
-            packed: self.packed.shallow_clone(),
-            scales: self.scales.shallow_clone(),
-            zeros: self.zeros.shallow_clone(),
-            bias: self.bias.shallow_clone(),
-            pooled: self.pooled,
-        }
-    }
-
-    fn forward(&self, x: &Tensor, x_scale: f64, out_scale: f64) -> Result<Tensor, TchError> {
-        let y = operators::conv_int8(x, x_scale, &self.packed, &self.scales, &self.zeros, &self.bias, out_scale)?;
-        if self.pooled { operators::max_pool_uint8(&y) } else { Ok(y) }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vision::layers::CONVS;
     use crate::vision::weights::PixelConvention;
 
     /// Weights that nobody trained.
@@ -174,7 +131,7 @@ mod tests {
     fn strips_of_the_first_layer_are_what_the_whole_is() {
         let body = body();
         for kind in [Kind::BFloat16, Kind::Float] {
-            let layers = Int8Layers::new(&body, Profile::imagenet(), kind).unwrap();
+            let layers = Int8Layers::new(&body, CONVS.len(), Profile::imagenet(), kind).unwrap();
             // One strip, several of which the last is shorter, and a row each.
             for (height, width) in [(16, 20), (333, 160), (3, 20_000)] {
                 let numbers: Vec<f32> = (0..height * width * 3).map(|place| ((place * 97) % 256) as f32 - 117.0).collect();

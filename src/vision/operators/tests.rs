@@ -138,6 +138,91 @@ fn filtered_convolutions_depend_on_nothing_but_the_picture() {
     tch::set_num_threads(threads);
 }
 
+/// Steps `[pictures, channels, height, width]` in channels-last memory, half of them 0 and some 255, as activations are.
+fn steps(shape: [i64; 4]) -> Tensor {
+    maps(shape).multiply_scalar(300.0).clamp(0.0, 255.0).to_kind(Kind::Uint8)
+}
+
+/// 8-bit kernels, the sizes of their steps, and biases.
+fn int8_kernels(outputs: i64, inputs: i64) -> (Tensor, Tensor, Tensor) {
+    // As large as sums of 528 inputs allow.
+    let weight = maps([outputs, inputs, 3, 3]).multiply_scalar(100.0).round().to_kind(Kind::Int8);
+    (weight, (numbers(outputs).abs() + 0.5) * 1e-3, numbers(outputs) * 5.0)
+}
+
+/// oneDNN's convolution on whole numbers, ReLU and rounding to steps, in its order of factors; sums are exact in f64.
+fn expected_steps(x: &Tensor, weight: &Tensor, [scales, bias]: [&Tensor; 2], [from, to]: [f64; 2], pooled: bool) -> Tensor {
+    let double = |x: &Tensor| x.to_kind(Kind::Double);
+    let sums = double(x).conv2d(&double(weight), None::<Tensor>, [1, 1], [1, 1], [1, 1], 1).to_kind(Kind::Float);
+    let channels = |x: &Tensor| x.reshape([1, -1, 1, 1]);
+    let y = (sums * f64::from(from as f32) * channels(scales) + channels(bias)) * f64::from(1.0 / to as f32);
+    let y = y.clamp(0.0, 255.0).round().to_kind(Kind::Uint8);
+    if pooled { y.to_kind(Kind::Float).max_pool2d([2, 2], [2, 2], [0, 0], [1, 1], false).to_kind(Kind::Uint8) } else { y }
+}
+
+#[test]
+fn filtered_8_bit_convolutions_are_exact() {
+    for (shape, outputs) in SHAPES {
+        let (x, (weight, scales, bias)) = (steps(shape), int8_kernels(outputs, shape[1]));
+        let transformed = transformed_int8_kernels(&weight).unwrap();
+        // As many steps come out as go in, and about half of them are 0.
+        let scale = [0.7, 0.02 * (shape[1] as f64).sqrt()];
+        for pooled in [false, true] {
+            if pooled && shape[2].min(shape[3]) < 2 {
+                continue;
+            }
+            let expected = expected_steps(&x, &weight, [&scales, &bias], scale, pooled);
+            let conv = |x: &Tensor| filtered_conv_int8(x, scale[0], &transformed, &scales, &bias, scale[1], pooled).unwrap();
+            let y = conv(&x);
+            assert!(y.equal(&expected), "{shape:?} to {outputs}, pooled: {pooled}");
+            assert!(y.permute([0, 2, 3, 1]).is_contiguous(), "results lie channels last");
+            assert!(conv(&x.contiguous()).equal(&y), "{shape:?} to {outputs}, channels first");
+        }
+    }
+}
+
+#[test]
+fn the_largest_sums_are_exact_and_larger_ones_are_refused() {
+    // All steps 255: in the middle of the map, sums of all the positive or all the negative numbers of a kernel.
+    let (inputs, outputs) = (128, 16);
+    let x = Tensor::full([1, inputs, 9, 9], 255, (Kind::Uint8, Device::Cpu));
+    let kernel = |steps: i64| Tensor::full([outputs, inputs, 3, 3], steps, (Kind::Int8, Device::Cpu));
+    let (scales, bias) =
+        (Tensor::ones([outputs], (Kind::Float, Device::Cpu)), Tensor::zeros([outputs], (Kind::Float, Device::Cpu)));
+    // 114 · 9 · 128 · 255 is just below 2²⁵, 115 times above.
+    for steps in [114, -114] {
+        let transformed = transformed_int8_kernels(&kernel(steps)).unwrap();
+        let scale = [1.0, 200_000.0];
+        let expected = expected_steps(&x, &kernel(steps), [&scales, &bias], scale, false);
+        assert!(filtered_conv_int8(&x, scale[0], &transformed, &scales, &bias, scale[1], false).unwrap().equal(&expected));
+        assert_eq!(expected.max().int64_value(&[]), if steps > 0 { 167 } else { 0 });
+    }
+    for steps in [115, -115] {
+        assert!(transformed_int8_kernels(&kernel(steps)).unwrap_err().to_string().contains("26 bits"), "{steps}");
+    }
+    // What is added and what is taken away are looked at apart.
+    let mixed = Tensor::cat(&[kernel(114).narrow(1, 0, 64), kernel(-114).narrow(1, 0, 64)], 1);
+    let transformed = transformed_int8_kernels(&mixed).unwrap();
+    let checkered = Tensor::cat(&[x.narrow(1, 0, 64), x.narrow(1, 0, 64).zeros_like()], 1);
+    let expected = expected_steps(&checkered, &mixed, [&scales, &bias], [1.0, 70_000.0], false);
+    assert!(filtered_conv_int8(&checkered, 1.0, &transformed, &scales, &bias, 70_000.0, false).unwrap().equal(&expected));
+}
+
+#[test]
+fn other_8_bit_convolutions_are_refused() {
+    let (weight, scales, bias) = int8_kernels(16, 32);
+    let transformed = transformed_int8_kernels(&weight).unwrap();
+    let refused = |x: &Tensor, kernels: &Tensor, scales: &Tensor| {
+        filtered_conv_int8(x, 1.0, kernels, scales, &bias, 1.0, false).unwrap_err().to_string()
+    };
+    assert!(refused(&steps([1, 16, 4, 4]), &transformed, &scales).contains("32 channels"));
+    assert!(refused(&maps([1, 32, 4, 4]), &transformed, &scales).contains("uint8"));
+    assert!(refused(&steps([1, 32, 4, 4]), &weight, &scales).contains("panels"));
+    assert!(refused(&steps([1, 32, 4, 4]), &transformed, &numbers(15)).contains("each of the outputs"));
+    assert!(transformed_int8_kernels(&kernels(16, 32).0).unwrap_err().to_string().contains("int8"));
+    assert!(transformed_int8_kernels(&int8_kernels(16, 8).0).unwrap_err().to_string().contains("runs of 16"));
+}
+
 #[test]
 fn what_is_not_filtered_is_refused() {
     let (weight, bias) = kernels(16, 32);

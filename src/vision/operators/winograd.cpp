@@ -8,11 +8,10 @@
 //
 // Products with kernels are computed here, since a library would lay 36 matrices of kernels out for itself in every call, which for one
 // picture took a quarter of the time. Every sum is of one thread, so results don't depend on how many there are.
-#include "winograd/maps.h"
 #include "winograd/multiply.h"
+#include "winograd/products.h"
 #include "winograd/transform.h"
 
-#include <ATen/Parallel.h>
 #include <ATen/ops/addmm.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
@@ -47,7 +46,7 @@ at::Tensor panels(const at::Tensor& weight) {
     at::Tensor out = at::empty({kProducts, given / kLine, taken, kLine}, weight.options().memory_format(at::MemoryFormat::Contiguous));
     const float* data = kernels.const_data_ptr<float>();
     float* to = out.mutable_data_ptr<float>();
-    at::parallel_for(0, taken, 8, [&](int64_t begin, int64_t end) {
+    share_out_runs(taken, kRun, [&](int64_t begin, int64_t end) {
         std::array<const float*, kKernel * kKernel> from;
         std::array<float*, kProducts> into;
         for (int64_t row = begin; row < end; ++row) {
@@ -61,25 +60,13 @@ at::Tensor panels(const at::Tensor& weight) {
     return out;
 }
 
-// `rows` tiles by panels: the 36 products of matrices.
-void multiply(const Products& x, const at::Tensor& panels, int64_t rows, const Products& y) {
-    const int64_t count = panels.size(1), inputs = panels.size(2);
-    const float* kernels = panels.const_data_ptr<float>();
-    at::parallel_for(0, kProducts * count, 1, [&](int64_t begin, int64_t end) {
-        for (int64_t n = begin; n < end; ++n) {
-            const int64_t k = n / count, panel = n % count;
-            multiply_panel(x.matrix(k), rows, inputs, kernels + n * inputs * kLine, y.matrix(k) + panel * kLine, y.channels);
-        }
-    });
-}
-
 // Gradients of kernels from those of their 36 matrices.
 at::Tensor kernel_gradient(const at::Tensor& products, const at::Tensor& like) {
     const int64_t outputs = products.size(1), inputs = products.size(2);
     at::Tensor out = at::empty_like(like, like.options().memory_format(at::MemoryFormat::ChannelsLast));
     const float* data = products.const_data_ptr<float>();
     float* to = out.mutable_data_ptr<float>();
-    at::parallel_for(0, outputs, 8, [&](int64_t begin, int64_t end) {
+    share_out_runs(outputs, kRun, [&](int64_t begin, int64_t end) {
         std::array<const float*, kProducts> from;
         std::array<float*, kKernel * kKernel> into;
         for (int64_t o = begin; o < end; ++o) {
@@ -96,8 +83,8 @@ int64_t lot(int64_t tiles, int64_t channels, int64_t enough) {
     return std::min(tiles, std::max(kScratch / (kProducts * channels * static_cast<int64_t>(sizeof(float))), enough));
 }
 
-void spread(const Map<const float>& map, int64_t side, int64_t before, int64_t first, int64_t count, const Products& to) {
-    at::parallel_for(0, count, 4, [&](int64_t begin, int64_t end) {
+void spread(const Map<const float>& map, int64_t side, int64_t before, int64_t first, int64_t count, const Products<float>& to) {
+    share_out_runs(count, kRun, [&](int64_t begin, int64_t end) {
         const std::vector<float> zeros(map.channels);
         std::array<const float*, kProducts> from;
         std::array<float*, kProducts> into;
@@ -118,14 +105,14 @@ at::Tensor convolution(const at::Tensor& x, const at::Tensor& kernels, const at:
     at::Tensor y = at::empty({x.size(0), outputs, x.size(2), x.size(3)}, x.options().memory_format(at::MemoryFormat::ChannelsLast));
     const Map<const float> from(input.const_data_ptr<float>(), input);
     const Map<float> to(y.mutable_data_ptr<float>(), y);
-    const int64_t tiles = x.size(0) * from.rows() * from.columns(), size = lot(tiles, inputs, outputs / 4);
+    const int64_t tiles = x.size(0) * from.rows * from.columns, size = lot(tiles, inputs, outputs / 4);
     const auto options = x.options().memory_format(at::MemoryFormat::Contiguous);
-    const Products spread_out(size, inputs, options), results(size, outputs, options);
+    const Products<float> spread_out(size, inputs, options), results(size, outputs, options);
     for (int64_t first = 0; first < tiles; first += size) {
         const int64_t count = std::min(size, tiles - first);
         spread(from, kReach, 1, first, count, spread_out);
-        multiply(spread_out, kernels, count, results);
-        at::parallel_for(0, count, 4, [&](int64_t begin, int64_t end) {
+        multiply(spread_out, kernels.const_data_ptr<float>(), outputs / kLine, count, results, multiply_panel);
+        share_out_runs(count, kRun, [&](int64_t begin, int64_t end) {
             std::vector<float> nowhere(outputs);
             std::array<float*, kProducts> places;
             std::array<float*, kTile * kTile> into;
@@ -151,24 +138,22 @@ std::pair<at::Tensor, at::Tensor> gradients(const at::Tensor& gradient, const at
     }
     at::Tensor dkernels = at::empty({kProducts, outputs, inputs}, options);
     const Map<const float> from(input.const_data_ptr<float>(), input), down(dy.const_data_ptr<float>(), dy);
-    const int64_t tiles = x.size(0) * from.rows() * from.columns(), size = lot(tiles, inputs, outputs);
-    const Products spread_out(size, inputs, options), results(size, outputs, options);
+    const int64_t tiles = x.size(0) * from.rows * from.columns, size = lot(tiles, inputs, outputs);
+    const Products<float> spread_out(size, inputs, options), results(size, outputs, options);
     for (int64_t first = 0; first < tiles; first += size) {
         const int64_t count = std::min(size, tiles - first);
         spread(down, kTile, 0, first, count, results);
         spread(from, kReach, 1, first, count, spread_out);
-        at::parallel_for(0, kProducts, 1, [&](int64_t begin, int64_t end) {
+        share_out(kProducts, [&](int64_t k) {
             at::AutoDispatchBelowADInplaceOrView no_grad;
-            for (int64_t k = begin; k < end; ++k) {
-                at::Tensor sum = dkernels.select(0, k);
-                at::addmm_out(sum, sum, results.tensor(k, count).t(), spread_out.tensor(k, count), first > 0 ? 1 : 0);
-            }
+            at::Tensor sum = dkernels.select(0, k);
+            at::addmm_out(sum, sum, results.tensor(k, count).t(), spread_out.tensor(k, count), first > 0 ? 1 : 0);
         });
         if (!of_input) continue;
-        multiply(results, back, count, spread_out);
+        multiply(results, back.const_data_ptr<float>(), inputs / kLine, count, spread_out, multiply_panel);
         // Tiles overlap, so threads share channels out among them.
         const Map<float> up(dx.mutable_data_ptr<float>(), dx);
-        at::parallel_for(0, inputs / kLanes, 1, [&](int64_t begin, int64_t end) {
+        share_out_runs(inputs / kLanes, kLanes, [&](int64_t begin, int64_t end) {
             std::vector<float> nowhere(inputs);
             std::array<float*, kProducts> places, into;
             for (int64_t tile = 0; tile < count; ++tile) {

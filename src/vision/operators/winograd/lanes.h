@@ -18,6 +18,9 @@ namespace topgraft::winograd {
 constexpr int64_t kLanes = 8;  // channels in a vector
 constexpr int64_t kLine = 16;  // floats in a line of the cache
 
+// Tiles that are summed together: with the vectors of a line for each, what 16 registers hold.
+constexpr int64_t kTilesAtOnce = 6;
+
 // A vector; in memory it lies as floats do.
 typedef float Lanes __attribute__((vector_size(kLanes * sizeof(float)), aligned(alignof(float)), may_alias));
 

@@ -8,7 +8,6 @@
 namespace topgraft::winograd {
 
 constexpr int64_t kDepth = 256;  // inputs that are summed at a time: a panel of them is half of the smallest cache
-constexpr int64_t kRows = 6;     // tiles that are summed together: with the vectors of a line for each, what 16 registers hold
 
 // `ROWS` x `depth` numbers, rows `inputs` apart, times a panel of kernels, `depth` x 16; to y, or added to it.
 template <int ROWS>
@@ -39,8 +38,8 @@ WITH_FMA inline void multiply_panel(const float* x, int64_t rows, int64_t inputs
         const float *from = x + first, *kernels = panel + first * kLine;
         float* to = y;
         int64_t left = rows;
-        for (; left >= kRows; left -= kRows, from += kRows * inputs, to += kRows * stride) {
-            multiply_rows<kRows>(from, inputs, kernels, depth, add, to, stride);
+        for (; left >= kTilesAtOnce; left -= kTilesAtOnce, from += kTilesAtOnce * inputs, to += kTilesAtOnce * stride) {
+            multiply_rows<kTilesAtOnce>(from, inputs, kernels, depth, add, to, stride);
         }
         switch (left) {
             case 5: multiply_rows<5>(from, inputs, kernels, depth, add, to, stride); break;
