@@ -21,7 +21,6 @@ use super::loader::{Loaded, Loader, Order, Served};
 use super::telemetry;
 use super::{Answer, ModelRef, PredictError, PredictorSettings};
 use crate::artifact::Manifest;
-use crate::vision::affinity;
 use crate::vision::backbone::Backbone;
 use crate::vision::device;
 use crate::vision::int8::Profile;
@@ -207,11 +206,10 @@ impl Engine {
             return;
         }
         // libtorch reports some failures by panicking through its binding: the batch fails, the engine goes on.
-        let answers = catch_unwind(AssertUnwindSafe(|| affinity::apart(|| compute::batch(&self.backbones, &seats))))
-            .unwrap_or_else(|_| {
-                tracing::error!(pictures = seats.len(), "a batch panicked");
-                seats.iter().map(|_| Err(PredictError::Unavailable)).collect()
-            });
+        let answers = catch_unwind(AssertUnwindSafe(|| compute::batch(&self.backbones, &seats))).unwrap_or_else(|_| {
+            tracing::error!(pictures = seats.len(), "a batch panicked");
+            seats.iter().map(|_| Err(PredictError::Unavailable)).collect()
+        });
         for (seat, answer) in seats.into_iter().zip(answers) {
             let _ = seat.request.reply.send(answer);
         }

@@ -7,7 +7,6 @@ use tch::Tensor;
 use super::TrainingError;
 use super::features::{FeatureStore, Target};
 use super::sample::{self, Sample};
-use crate::vision::affinity;
 use crate::vision::precision::Precision;
 use crate::vision::tail::Tail;
 
@@ -54,7 +53,7 @@ pub fn evaluate(tail: &Tail, store: &mut FeatureStore<'_>, exam: &Exam<'_>) -> R
     let batches: Vec<Vec<Sample>> = images.chunks(BATCH).map(|images| sample::seen(images, views).collect()).collect();
     let mut probabilities = Vec::with_capacity(images.len());
     store.each(target, &batches, stop, |_, x| {
-        let answers = affinity::apart(|| tail.answers(&x, views.len() as i64))?;
+        let answers = tail.answers(&x, views.len() as i64)?;
         probabilities.extend(Vec::<Vec<f32>>::try_from(&answers.probabilities)?);
         Ok(())
     })?;

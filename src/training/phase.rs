@@ -20,7 +20,6 @@ use super::{TrainingError, seeds};
 use crate::dataset::split::Split;
 use crate::recipe::{ClassBalance, Phase, Recipe};
 use crate::report::{Epoch, PhaseName};
-use crate::vision::affinity;
 use crate::vision::precision::Precision;
 use crate::vision::tail::Tail;
 
@@ -132,7 +131,7 @@ impl PhaseRun<'_> {
         // Sums stay where the weights are: nothing waits for a number before the epoch's end.
         let zero = || Tensor::f_zeros([], (Kind::Double, learner.parameters[0].device()));
         let (mut loss_sum, mut correct) = (zero()?, zero()?);
-        let mut learn = |step: usize, x: Tensor| -> Result<(), TrainingError> {
+        store.each(self.target, &batches, stop, |step, x| {
             let mix = mixup.draw();
             let logits = tail.forward(&mix.features(shift.features(x)?)?, Some(recipe.head.dropout))?;
             let truth = targets(&batches[step], labels, &logits)?;
@@ -145,10 +144,6 @@ impl PhaseRun<'_> {
             learner.average.as_mut().map_or(Ok(()), Average::update)?;
             let _ = loss_sum.f_add_(&loss.f_detach()?.f_mul_scalar(batches[step].len() as f64)?)?;
             let _ = correct.f_add_(&logits.f_argmax(-1, false)?.f_eq_tensor(&truth)?.f_sum(Kind::Double)?)?;
-            Ok(())
-        };
-        store.each(self.target, &batches, stop, |step, x| {
-            affinity::apart(|| learn(step, x))?;
             let done = (epoch as usize - 1) * batches.len() + step + 1;
             Ok(reporter.progress(name.into(), epoch - 1, phase.epochs, done, phase.epochs as usize * batches.len())?)
         })?;

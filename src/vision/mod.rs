@@ -1,6 +1,5 @@
 //! VGG16 on pictures: decoding, preprocessing, the backbone, the head, weight files, the device.
 
-pub mod affinity;
 pub mod augmentation;
 pub mod backbone;
 pub mod conv;

@@ -83,8 +83,6 @@ unsafe extern "C" {
         length: usize,
     ) -> c_int;
     fn topgraft_int8_max_pool(x: *const C_tensor, out: *mut *mut C_tensor, message: *mut c_char, length: usize) -> c_int;
-    #[cfg(target_os = "linux")]
-    fn topgraft_team(threads: *mut c_int, count: usize, message: *mut c_char, length: usize) -> c_int;
     fn topgraft_int8_clip(x: *const C_tensor, steps: *const C_tensor, message: *mut c_char, length: usize) -> c_int;
 }
 
@@ -183,16 +181,6 @@ pub fn max_pool_uint8(x: &Tensor) -> Result<Tensor, TchError> {
 pub fn clip(x: &Tensor, steps: &mut Tensor) -> Result<(), TchError> {
     // SAFETY: the tensors are alive through the call, which reads the one and writes the other's numbers; `done` gives the rest.
     done(|message| unsafe { topgraft_int8_clip(x.as_ptr(), steps.as_ptr(), message, MESSAGE) })
-}
-
-/// The threads that share an operation of the calling thread, as the kernel numbers them; at most `COUNT` of them, and the calling
-/// thread's own where there are fewer.
-#[cfg(target_os = "linux")]
-pub fn team<const COUNT: usize>() -> Result<[c_int; COUNT], TchError> {
-    let mut threads = [0; COUNT];
-    // SAFETY: it writes `COUNT` numbers to where `COUNT` have room; `done` gives the rest.
-    done(|message| unsafe { topgraft_team(threads.as_mut_ptr(), COUNT, message, MESSAGE) })?;
-    Ok(threads)
 }
 
 /// Calls a shim function that answers with a new tensor.

@@ -10,7 +10,7 @@ use super::shelf::{Shelf, ShelfError};
 use super::{FeatureStore, Target};
 use crate::training::TrainingError;
 use crate::training::sample::Sample;
-use crate::vision::{affinity, device};
+use crate::vision::device;
 
 /// Batches that may wait for the network.
 const AHEAD: usize = 2;
@@ -39,7 +39,7 @@ impl FeatureStore<'_> {
                 halt()?;
                 let rows = extractor.compute(batch, stop)?;
                 let x = device::upload(&levels.kept.tensor(&rows, &extractor.backbone)?, extractor.backbone.frozen_device())?;
-                act(place, affinity::apart(|| levels.lift(&x, target, &extractor.backbone))?)?;
+                act(place, levels.lift(&x, target, &extractor.backbone)?)?;
             }
             return Ok(());
         };
@@ -71,11 +71,8 @@ impl FeatureStore<'_> {
                     }
                 }
                 let device = if direct { extractor.backbone.device() } else { extractor.backbone.frozen_device() };
-                let x = affinity::apart(|| {
-                    let x = device::upload(&rows.tensor(&bytes, &extractor.backbone)?, device)?;
-                    if direct { Ok(x) } else { levels.lift(&x, target, &extractor.backbone) }
-                })?;
-                act(place, x)?;
+                let x = device::upload(&rows.tensor(&bytes, &extractor.backbone)?, device)?;
+                act(place, if direct { x } else { levels.lift(&x, target, &extractor.backbone)? })?;
             }
             Ok(())
         })

@@ -1,10 +1,9 @@
 // Operators of libtorch that its Rust binding doesn't have, through its dispatcher: oneDNN's convolution with weights in its own
 // layout, and in 8 bits with fused ReLU and requantisation, the packing of 8-bit weights, and max pooling of 8-bit maps. And one that
-// libtorch itself lacks: floating point numbers clipped and cut off to uint8 in one pass. Also which threads libtorch computes with.
+// libtorch itself lacks: floating point numbers clipped and cut off to uint8 in one pass.
 #include "shim.h"
 
 #include <ATen/Context.h>
-#include <ATen/Parallel.h>
 #include <ATen/TensorIterator.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/core/List.h>
@@ -14,10 +13,6 @@
 #include <algorithm>
 #include <cstring>
 #include <string>
-
-#if defined(__linux__)
-#include <unistd.h>
-#endif
 
 namespace {
 
@@ -120,18 +115,6 @@ int topgraft_int8_max_pool(const at::Tensor* x, at::Tensor** out, char* message,
         return call("quantized::max_pool2d", {*x, pair(2), pair(2), pair(0), pair(1), false});
     });
 }
-
-#if defined(__linux__)
-// The threads that share an operation of the calling one, by their numbers: `count` places, each filled by a thread of its own if there
-// are as many.
-int topgraft_team(int* threads, size_t count, char* message, size_t length) {
-    return guarded(message, length, [&] {
-        at::parallel_for(0, static_cast<int64_t>(count), 1, [&](int64_t begin, int64_t end) {
-            for (int64_t i = begin; i < end; ++i) threads[i] = gettid();
-        });
-    });
-}
-#endif
 
 // f32 or bf16 to uint8 of the same shape, `steps`: clipped to 0 and 255, cut off to whole numbers.
 int topgraft_int8_clip(const at::Tensor* x, const at::Tensor* steps, char* message, size_t length) {

@@ -71,7 +71,7 @@ struct Rounding {
     const float *scales, *bias;
     float per_unit;
 
-    // From the sums modulo 2^32 times 576 to steps.
+    // Not rounded yet.
     INTO_EACH_VECTOR_WIDTH Lanes in_steps(Signed sums, int64_t c) const {
         const Lanes units = __builtin_convertvector(sums, Lanes) * x_scale * *reinterpret_cast<const Lanes*>(scales + c);
         return (units + *reinterpret_cast<const Lanes*>(bias + c)) * per_unit;
@@ -83,7 +83,13 @@ struct Rounding {
         x = x < most ? x : Lanes{} + most;
         typedef uint8_t Parts __attribute__((vector_size(sizeof(Words))));
         const Parts parts = reinterpret_cast<Parts>(x + whole);
+#if defined(__clang__) || __GNUC__ >= 12
         return __builtin_shufflevector(parts, parts, 0, 4, 8, 12, 16, 20, 24, 28);
+#else
+        HalfBytes lowest;
+        for (int64_t i = 0; i < kLanes; ++i) lowest[i] = parts[4 * i];
+        return lowest;
+#endif
     }
 };
 
@@ -116,7 +122,7 @@ INTO_EACH_VECTOR_WIDTH void collect(const uint32_t* const* from, uint8_t* const*
             for (int s = 0; s < 4; s += step) {
                 Signed sum = sums[r][s];
                 // What follows never changes an order, so the largest is found first.
-                if (POOLED) sum = largest(largest(sum, sums[r][s + 1]), largest(sums[r + 1][s], sums[r + 1][s + 1]));
+                if constexpr (POOLED) sum = largest(largest(sum, sums[r][s + 1]), largest(sums[r + 1][s], sums[r + 1][s + 1]));
                 *reinterpret_cast<HalfBytes*>(to[(r * 4 / step + s) / step] + c) = rounding(sum, c);
             }
         }
