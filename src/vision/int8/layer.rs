@@ -51,7 +51,7 @@ enum Kernels {
 }
 
 impl Layer {
-    /// Quantises and lays out a layer's weights; `steps` are the sizes of a step of its activations and of those below it.
+    /// Quantises and lays out a layer's weights; `steps` are the sizes of a step of the activations that come and of its own.
     ///
     /// # Errors
     /// libtorch's refusal, such as want of memory or a build without oneDNN; weights whose sums may be too large.
