@@ -5,6 +5,7 @@
 //! `--whole` to train the default recipe to its end as well.
 
 mod limits;
+mod paired;
 mod runs;
 mod stages;
 mod table;

@@ -5,7 +5,6 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::Instant;
 
 use anyhow::Context;
 use image::codecs::jpeg::JpegEncoder;
@@ -126,7 +125,7 @@ fn prefix(body: &BodyWeights, device: Device, limits: &Limits) -> anyhow::Result
 }
 
 /// The body as training uses it here.
-fn backbone(body: &BodyWeights, device: Device) -> anyhow::Result<Backbone> {
+pub fn backbone(body: &BodyWeights, device: Device) -> anyhow::Result<Backbone> {
     Ok(Backbone::new(body, device::resolve(PrecisionChoice::Auto, device, true), device, UnfreezeFrom::BLOCK5_CONV1)?)
 }
 
@@ -135,18 +134,14 @@ fn frozen(backbone: &Backbone, rgb: &[u8], side: usize) -> Result<Tensor, TchErr
 }
 
 /// All that a picture's features take but the picture.
-fn features(backbone: &Backbone, rgb: &[u8], side: usize) -> Result<Tensor, TchError> {
+pub fn features(backbone: &Backbone, rgb: &[u8], side: usize) -> Result<Tensor, TchError> {
     let x = backbone.handed_over(&frozen(backbone, rgb, side)?, FROZEN)?;
     backbone.upper(&x, FROZEN, CONVS.len())
 }
 
-/// Seconds that the features of a view take, on average of `views` of `side` × `side` pixels that are noise.
-pub fn features_of_noise(body: &BodyWeights, device: Device, side: usize, views: usize) -> anyhow::Result<f64> {
-    let backbone = backbone(body, device)?;
-    burst(&backbone, side, device::threads() * BURST, features);
-    let began = Instant::now();
-    burst(&backbone, side, views, features);
-    Ok(began.elapsed().as_secs_f64() / views as f64)
+/// A view of `side` × `side` pixels that shows nothing.
+pub fn noise(side: usize) -> Vec<u8> {
+    (0..side * side * 3).map(|n| ((n as u32).wrapping_mul(2_654_435_761) >> 24) as u8).collect()
 }
 
 /// What a view is put through, by its pixels and its side.
@@ -154,18 +149,16 @@ type Pass = fn(&Backbone, &[u8], usize) -> Result<Tensor, TchError>;
 
 /// Pictures a second that pass through the network one by one, a thread a core.
 fn passes(backbone: &Backbone, pass: Pass) -> anyhow::Result<f64> {
-    let views = device::threads() * BURST;
     let seconds = best(|| {
-        burst(backbone, SIDE, views, pass);
+        burst(backbone, pass);
         Ok(())
     })?;
-    Ok(views as f64 / seconds)
+    Ok((device::threads() * BURST) as f64 / seconds)
 }
 
-/// Sends noise of `side` × `side` pixels through the network, `views` times. A core that is slower than others, because it is
-/// shared, takes fewer of them, as in extraction.
-fn burst(backbone: &Backbone, side: usize, views: usize, pass: Pass) {
-    let rgb: Vec<u8> = (0..side * side * 3).map(|n| ((n as u32).wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+/// Sends noise through the network. A core that is slower than others, because it is shared, takes fewer views, as in extraction.
+fn burst(backbone: &Backbone, pass: Pass) {
+    let rgb = noise(SIDE);
     let threads = device::threads();
     let handles: Vec<Backbone> = (0..threads).map(|_| backbone.share()).collect();
     let next = AtomicUsize::new(0);
@@ -174,8 +167,8 @@ fn burst(backbone: &Backbone, side: usize, views: usize, pass: Pass) {
             let (rgb, next) = (&rgb, &next);
             scope.spawn(move || {
                 device::set_threads(Some(1));
-                while next.fetch_add(1, Ordering::Relaxed) < views {
-                    drop(pass(&handle, rgb, side).expect("the same call as in training"));
+                while next.fetch_add(1, Ordering::Relaxed) < threads * BURST {
+                    drop(pass(&handle, rgb, SIDE).expect("the same call as in training"));
                 }
             });
         }

@@ -15,7 +15,8 @@
 #endif
 
 // What is compiled into such functions, and for each width with them.
-#define INTO_EACH_VECTOR_WIDTH __attribute__((always_inline)) inline
+#define INTO_EACH __attribute__((always_inline))
+#define INTO_EACH_VECTOR_WIDTH INTO_EACH inline
 
 namespace topgraft {
 

@@ -35,35 +35,49 @@ constexpr auto kInputBack = kInput.transposed();
 constexpr auto kFilterBack = kFilter.transposed();
 constexpr auto kResultBack = kResult.transposed();
 
-// A row of L times x.
+// L times C vectors x: R vectors, `apart` in y.
 template <int R, int C, const Matrix<R, C>& L>
-INTO_EACH_VECTOR_WIDTH Lanes row(int r, const Lanes* x) {
-    Lanes sum{};
+struct Times {
+    INTO_EACH_VECTOR_WIDTH void operator()(const Lanes* x, Lanes* y, int64_t apart) const {
 #pragma GCC unroll 6
-    for (int i = 0; i < C; ++i) {
-        if (L.at[r][i] != 0) sum += L.at[r][i] * x[i];
+        for (int r = 0; r < R; ++r) {
+            Lanes sum{};
+#pragma GCC unroll 6
+            for (int i = 0; i < C; ++i) {
+                if (L.at[r][i] != 0) sum += L.at[r][i] * x[i];
+            }
+            y[r * apart] = sum;
+        }
     }
-    return sum;
+};
+
+// L x L^T of a run of channels: `get` has the numbers at each place of x, C x C of them, `times` is L times a column, `put` takes the
+// R x R results.
+template <typename Vector, int R, int C, typename Get, typename Multiply, typename Put>
+INTO_EACH_VECTOR_WIDTH void both_ways(Get get, Multiply times, Put put) {
+    Vector half[R][C];
+#pragma GCC unroll 6
+    for (int j = 0; j < C; ++j) {
+        Vector x[C];
+#pragma GCC unroll 6
+        for (int i = 0; i < C; ++i) x[i] = get(i * C + j);
+        times(x, &half[0][j], C);
+    }
+#pragma GCC unroll 6
+    for (int r = 0; r < R; ++r) {
+        Vector y[R];
+        times(half[r], y, 1);
+#pragma GCC unroll 6
+        for (int s = 0; s < R; ++s) put(r * R + s, y[s]);
+    }
 }
 
-// L x L^T in each channel: `from` has the places of x, C x C of them, `put` takes the R x R results of each run of channels.
+// The same of all channels, in f32: `from` has the places of x.
 template <int R, int C, const Matrix<R, C>& L, typename Put>
 INTO_EACH_VECTOR_WIDTH void transform(const float* const* from, int64_t channels, Put put) {
     for (int64_t c = 0; c < channels; c += kLanes) {
-        Lanes half[R][C];
-#pragma GCC unroll 6
-        for (int j = 0; j < C; ++j) {
-            Lanes x[C];
-#pragma GCC unroll 6
-            for (int i = 0; i < C; ++i) x[i] = *reinterpret_cast<const Lanes*>(from[i * C + j] + c);
-#pragma GCC unroll 6
-            for (int r = 0; r < R; ++r) half[r][j] = row<R, C, L>(r, x);
-        }
-#pragma GCC unroll 6
-        for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 6
-            for (int s = 0; s < R; ++s) put(r * R + s, c, row<R, C, L>(s, half[r]));
-        }
+        const auto get = [&](int place) INTO_EACH { return *reinterpret_cast<const Lanes*>(from[place] + c); };
+        both_ways<Lanes, R, C>(get, Times<R, C, L>{}, [&](int place, Lanes x) INTO_EACH { put(place, c, x); });
     }
 }
 

@@ -1,0 +1,117 @@
+//! What a view's features take beside noise through the same network.
+//!
+//! A picture and as many views of noise take turns on every thread, so whatever slows the machine down slows both down.
+
+use std::mem;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use topgraft::recipe::Recipe;
+use topgraft::training::TrainingData;
+use topgraft::vision::augmentation::{self, View};
+use topgraft::vision::backbone::Backbone;
+use topgraft::vision::device;
+use topgraft::vision::preprocessing::Preprocessing;
+use topgraft::vision::weights::BodyWeights;
+
+use crate::stages;
+
+/// Views that are timed, about.
+const VIEWS: usize = 600;
+
+/// What views took, on all threads together.
+#[derive(Default)]
+struct Spent {
+    views: usize,
+    decoding: Duration,
+    rendering: Duration,
+    network: Duration,
+    noise: Duration,
+}
+
+impl Spent {
+    fn and(self, other: Self) -> Self {
+        Self {
+            views: self.views + other.views,
+            decoding: self.decoding + other.decoding,
+            rendering: self.rendering + other.rendering,
+            network: self.network + other.network,
+            noise: self.noise + other.noise,
+        }
+    }
+}
+
+/// Times the views that `recipe` keeps of a picture, and prints the sum; writing rows isn't in it.
+pub fn report(body: &BodyWeights, data: &TrainingData, recipe: &Recipe) -> anyhow::Result<()> {
+    let backbone = stages::backbone(body, device::device())?;
+    let augmented = (1..=recipe.augmentation.count).map(View::Augmented);
+    let turns = Turns { data, recipe, views: [View::Evaluation].into_iter().chain(augmented).collect() };
+    let step = (data.images.len() * turns.views.len()).div_ceil(VIEWS);
+    let images: Vec<usize> = (0..data.images.len()).step_by(step).collect();
+    let (threads, next) = (device::threads(), AtomicUsize::new(0));
+    let members: Vec<Backbone> = (0..threads).map(|_| backbone.share()).collect();
+    let spent = thread::scope(|scope| {
+        let spawn = |member: Backbone| {
+            let (turns, images, next) = (&turns, &images, &next);
+            scope.spawn(move || {
+                device::set_threads(Some(1));
+                turns.take(&member, images[0])?; // to warm up
+                let mut spent = Spent::default();
+                while let Some(&image) = images.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    spent = spent.and(turns.take(&member, image)?);
+                }
+                anyhow::Ok(spent)
+            })
+        };
+        let running: Vec<_> = members.into_iter().map(spawn).collect();
+        let join = |thread: thread::ScopedJoinHandle<'_, anyhow::Result<Spent>>| thread.join().expect("no stage panics");
+        running.into_iter().map(join).try_fold(Spent::default(), |sum, spent| Ok::<_, anyhow::Error>(sum.and(spent?)))
+    })?;
+    device::set_threads(u32::try_from(threads).ok());
+    let each = |time: Duration| 1e3 * time.as_secs_f64() / spent.views as f64;
+    let pictures = spent.decoding + spent.rendering + spent.network;
+    println!(
+        "  core-milliseconds a view, in turns with noise: decoding {:.2}, rendering {:.2}, network {:.2}; of noise {:.2}: {:.0} %",
+        each(spent.decoding),
+        each(spent.rendering),
+        each(spent.network),
+        each(spent.noise),
+        100.0 * spent.noise.as_secs_f64() / pictures.as_secs_f64(),
+    );
+    Ok(())
+}
+
+struct Turns<'a> {
+    data: &'a TrainingData,
+    recipe: &'a Recipe,
+    views: Vec<View>,
+}
+
+impl Turns<'_> {
+    /// The views of a picture, then as many of noise.
+    fn take(&self, backbone: &Backbone, image: usize) -> anyhow::Result<Spent> {
+        let Self { data, recipe, views } = self;
+        let preprocessing = Preprocessing { input_size: recipe.input_size, resize: recipe.resize };
+        let side = recipe.input_size as usize;
+        let mut spent = Spent { views: views.len(), ..Spent::default() };
+        let mut timer = Instant::now();
+        let mut lap = || mem::replace(&mut timer, Instant::now()).elapsed();
+        let picture = data.picture(image, &preprocessing)?;
+        spent.decoding += lap();
+        for &view in views {
+            let strengths = &recipe.augmentation.strengths;
+            let rgb = augmentation::render(&picture, &data.images[image].sha256, view, &preprocessing, strengths);
+            spent.rendering += lap();
+            drop(stages::features(backbone, &rgb, side)?);
+            spent.network += lap();
+        }
+        let noise = stages::noise(side);
+        lap();
+        for _ in views {
+            drop(stages::features(backbone, &noise, side)?);
+        }
+        spent.noise += lap();
+        Ok(spent)
+    }
+}
