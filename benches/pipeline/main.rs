@@ -4,6 +4,7 @@
 //! With arguments: `--dataset DIR|ARCHIVE` (default: generated photographs), `--weights FILE`, `--data-dir DIR`, and
 //! `--whole` to train the default recipe to its end as well.
 
+mod crew;
 mod limits;
 mod paired;
 mod runs;

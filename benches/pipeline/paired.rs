@@ -3,8 +3,6 @@
 //! A picture and as many views of noise take turns on every thread, so whatever slows the machine down slows both down.
 
 use std::mem;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use topgraft::recipe::Recipe;
@@ -15,7 +13,7 @@ use topgraft::vision::device;
 use topgraft::vision::preprocessing::Preprocessing;
 use topgraft::vision::weights::BodyWeights;
 
-use crate::stages;
+use crate::{crew, stages};
 
 /// Views that are timed, about.
 const VIEWS: usize = 600;
@@ -49,26 +47,10 @@ pub fn report(body: &BodyWeights, data: &TrainingData, recipe: &Recipe) -> anyho
     let turns = Turns { data, recipe, views: [View::Evaluation].into_iter().chain(augmented).collect() };
     let step = (data.images.len() * turns.views.len()).div_ceil(VIEWS);
     let images: Vec<usize> = (0..data.images.len()).step_by(step).collect();
-    let (threads, next) = (device::threads(), AtomicUsize::new(0));
-    let members: Vec<Backbone> = (0..threads).map(|_| backbone.share()).collect();
-    let spent = thread::scope(|scope| {
-        let spawn = |member: Backbone| {
-            let (turns, images, next) = (&turns, &images, &next);
-            scope.spawn(move || {
-                device::set_threads(Some(1));
-                turns.take(&member, images[0])?; // to warm up
-                let mut spent = Spent::default();
-                while let Some(&image) = images.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    spent = spent.and(turns.take(&member, image)?);
-                }
-                anyhow::Ok(spent)
-            })
-        };
-        let running: Vec<_> = members.into_iter().map(spawn).collect();
-        let join = |thread: thread::ScopedJoinHandle<'_, anyhow::Result<Spent>>| thread.join().expect("no stage panics");
-        running.into_iter().map(join).try_fold(Spent::default(), |sum, spent| Ok::<_, anyhow::Error>(sum.and(spent?)))
-    })?;
-    device::set_threads(u32::try_from(threads).ok());
+    let first = vec![images[0]; device::threads()];
+    let time = |images: &[usize]| crew::each(crew::handles(&backbone), images, |member, &image| turns.take(member, image));
+    time(&first)?; // to warm up
+    let spent = time(&images)?.into_iter().fold(Spent::default(), Spent::and);
     let each = |time: Duration| 1e3 * time.as_secs_f64() / spent.views as f64;
     let pictures = spent.decoding + spent.rendering + spent.network;
     println!(

@@ -3,8 +3,6 @@
 use std::hint::black_box;
 use std::path::Path;
 use std::process::Command;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 
 use anyhow::Context;
 use image::codecs::jpeg::JpegEncoder;
@@ -22,6 +20,7 @@ use topgraft::vision::preprocessing::Preprocessing;
 use topgraft::vision::tail::{Head, Tail};
 use topgraft::vision::weights::BodyWeights;
 
+use crate::crew;
 use crate::limits::{Limits, operations};
 use crate::table::{best, head, row};
 
@@ -149,31 +148,10 @@ type Pass = fn(&Backbone, &[u8], usize) -> Result<Tensor, TchError>;
 
 /// Pictures a second that pass through the network one by one, a thread a core.
 fn passes(backbone: &Backbone, pass: Pass) -> anyhow::Result<f64> {
-    let seconds = best(|| {
-        burst(backbone, pass);
-        Ok(())
-    })?;
-    Ok((device::threads() * BURST) as f64 / seconds)
-}
-
-/// Sends noise through the network. A core that is slower than others, because it is shared, takes fewer views, as in extraction.
-fn burst(backbone: &Backbone, pass: Pass) {
-    let rgb = noise(SIDE);
-    let threads = device::threads();
-    let handles: Vec<Backbone> = (0..threads).map(|_| backbone.share()).collect();
-    let next = AtomicUsize::new(0);
-    thread::scope(|scope| {
-        for handle in handles {
-            let (rgb, next) = (&rgb, &next);
-            scope.spawn(move || {
-                device::set_threads(Some(1));
-                while next.fetch_add(1, Ordering::Relaxed) < threads * BURST {
-                    drop(pass(&handle, rgb, SIDE).expect("the same call as in training"));
-                }
-            });
-        }
-    });
-    device::set_threads(u32::try_from(threads).ok());
+    let views = vec![noise(SIDE); device::threads() * BURST];
+    let pass = |handle: &Backbone, rgb: &Vec<u8>| pass(handle, rgb, SIDE).map(drop).map_err(Into::into);
+    let seconds = best(|| crew::each(crew::handles(backbone), &views, pass).map(drop))?;
+    Ok(views.len() as f64 / seconds)
 }
 
 /// Forward and backward through what learns, on noise.
@@ -208,19 +186,7 @@ fn steps(body: &BodyWeights, device: Device, limits: &Limits) -> anyhow::Result<
 
 /// Does `work` on all items, a thread a core.
 fn parallel<T: Sync>(items: &[T], work: impl Fn(&T) -> anyhow::Result<()> + Sync) -> anyhow::Result<()> {
-    let next = AtomicUsize::new(0);
-    thread::scope(|scope| {
-        let spawn = |_| {
-            scope.spawn(|| {
-                while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    work(item)?;
-                }
-                Ok(())
-            })
-        };
-        let threads: Vec<_> = (0..device::threads()).map(spawn).collect();
-        threads.into_iter().try_for_each(|thread| thread.join().expect("no stage panics"))
-    })
+    crew::each(vec![(); device::threads()], items, |(), item| work(item)).map(drop)
 }
 
 /// Pictures a second that libjpeg-turbo decodes, by way of Python's Pillow; none where it isn't installed or the pictures
