@@ -10,9 +10,10 @@ use topgraft::dataset::pack::Pack;
 use topgraft::recipe::{Preset, Recipe};
 use topgraft::report::{Epoch, PhaseName, Stage};
 use topgraft::training::{self, Event, Observer, ObserverError, Plan, TrainingData};
+use topgraft::vision::device;
 use topgraft::vision::weights::BodyWeights;
 
-use crate::paired;
+use crate::{paired, stages};
 
 /// Epochs of the phases when the recipe isn't trained to its end: the second runs as all later ones do.
 const EPOCHS: u32 = 2;
@@ -93,13 +94,20 @@ pub fn report(body: &BodyWeights, data: &TrainingData, work: &Path, whole: bool)
             recipe.warm_up.epochs = EPOCHS;
             recipe.fine_tune.phase.epochs = EPOCHS;
         }
+        let (side, half) = (recipe.input_size as usize, data.images.len() / 2);
+        let noise = || stages::features_of_noise(body, device::device(), side, half);
+        let before = noise()?;
         let (clock, seconds) = run(body, data, &features, recipe)?;
+        let after = noise()?;
         let rate = clock.rows as f64 / clock.features;
         println!(
             "{preset:?}: features of {} views of {side} × {side} pixels in {:.1} s, {rate:.1} a second with decoding",
-            clock.rows,
-            clock.features,
-            side = recipe.input_size,
+            clock.rows, clock.features,
+        );
+        let on_noise = 2.0 / (before + after);
+        let reached = 100.0 * rate / on_noise;
+        println!(
+            "  {reached:.0} % of {on_noise:.1} on as many views of noise as there are pictures, half before the run and half after"
         );
         paired::report(body, data, &recipe)?;
         let (warm_up, fine_tune) = (clock.epoch(PhaseName::WarmUp), clock.epoch(PhaseName::FineTune));

@@ -3,6 +3,7 @@
 use std::hint::black_box;
 use std::path::Path;
 use std::process::Command;
+use std::time::Instant;
 
 use anyhow::Context;
 use image::codecs::jpeg::JpegEncoder;
@@ -141,6 +142,21 @@ pub fn features(backbone: &Backbone, rgb: &[u8], side: usize) -> Result<Tensor, 
 /// A view of `side` × `side` pixels that shows nothing.
 pub fn noise(side: usize) -> Vec<u8> {
     (0..side * side * 3).map(|n| ((n as u32).wrapping_mul(2_654_435_761) >> 24) as u8).collect()
+}
+
+/// Seconds that the features of a view take, on average of `views` of `side` × `side` pixels that are noise.
+pub fn features_of_noise(body: &BodyWeights, device: Device, side: usize, views: usize) -> anyhow::Result<f64> {
+    let (backbone, noise) = (backbone(body, device)?, noise(side));
+    let pass = |count: usize| {
+        let views = vec![&noise; count];
+        crew::each(crew::handles(&backbone), &views, |handle, rgb| {
+            features(handle, rgb, side).map(drop).map_err(anyhow::Error::from)
+        })
+    };
+    pass(device::threads() * BURST)?; // to warm up
+    let began = Instant::now();
+    pass(views)?;
+    Ok(began.elapsed().as_secs_f64() / views as f64)
 }
 
 /// What a view is put through, by its pixels and its side.
