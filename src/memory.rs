@@ -1,18 +1,17 @@
 //! What the C library does with memory that was freed.
 
-/// Bytes of freed memory that a training process keeps at most for its next allocation.
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
-const KEPT_BYTES: libc::c_int = 256 << 20;
-
-/// Keeps memory that was freed, up to 256 MiB, for what is allocated next: a training step allocates and frees the same tensors as the one
-/// before it, and taking their pages from the kernel anew each time was a fifth of a step in f32.
+/// Keeps memory that was freed for what is allocated next, until it is [given back](give_back): a training step allocates and frees the
+/// same tensors as the one before it, and taking their pages from the kernel anew each time was a fifth of a step in f32.
 pub fn keep() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    // SAFETY: both take numbers alone, and the allocator holds its own lock (mallopt(3)). Where one is refused, all is as before.
+    // SAFETY: they take numbers alone, and the allocator holds its own lock (mallopt(3)). Where one is refused, all is as before.
     unsafe {
         // Larger blocks than this would be mapped, and unmapped when they are freed.
         libc::mallopt(libc::M_MMAP_THRESHOLD, libc::c_int::MAX);
-        libc::mallopt(libc::M_TRIM_THRESHOLD, KEPT_BYTES);
+        // What is free at the heap's end beyond this would go back to the kernel, as at the end of each step.
+        libc::mallopt(libc::M_TRIM_THRESHOLD, libc::c_int::MAX);
+        // One heap for all threads: another thread's is of pieces of 64 MiB, which are unmapped as soon as nothing is in them.
+        libc::mallopt(libc::M_ARENA_MAX, 1);
     }
 }
 
