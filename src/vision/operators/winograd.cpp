@@ -6,13 +6,10 @@
 //
 // of tiles d of 6 x 6 numbers, which overlap by two, and kernels g; backward is the transpose of that.
 //
-// Products with kernels are computed here, since a library would lay 36 matrices of kernels out for itself in every call, which for one
-// picture took a quarter of the time. Every sum is of one thread, so results don't depend on how many there are.
-#include "winograd/multiply.h"
-#include "winograd/products.h"
-#include "winograd/transform.h"
+// Products are computed here, since a library would lay 36 matrices out for itself in every call, which for one picture took a quarter of
+// the time. Every sum is of one thread, so results don't depend on how many there are.
+#include "winograd/panels.h"
 
-#include <ATen/ops/addmm.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <c10/util/Exception.h>
@@ -20,6 +17,8 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -28,7 +27,10 @@ using topgraft::computed;
 using namespace topgraft::winograd;
 
 constexpr int64_t kKernel = 3;                  // a kernel's side
+constexpr int64_t kTaps = kKernel * kKernel;      // its numbers
 constexpr int64_t kScratch = int64_t{1} << 20;  // bytes of tiles that are transformed at a time, at least
+constexpr int64_t kRun = 16;                    // tiles that a thread transforms at a time
+constexpr int64_t kKernels = 64;                // kernels that it does at a time
 
 void check(const at::Tensor& x, int64_t channels) {
     TORCH_CHECK(x.dim() == 4 && x.scalar_type() == at::kFloat && x.device().is_cpu() && x.size(1) == channels,
@@ -36,44 +38,53 @@ void check(const at::Tensor& x, int64_t channels) {
     TORCH_CHECK(channels % kLine == 0, "channels come in runs of ", kLine, ", not ", channels);
 }
 
-// G g G^T of kernels [A, B, 3, 3]: 36 matrices that take A numbers to B, each as panels [B / 16, A, 16].
-at::Tensor panels(const at::Tensor& weight) {
+void check_kernels(const at::Tensor& weight) {
     TORCH_CHECK(weight.dim() == 4 && weight.size(2) == kKernel && weight.size(3) == kKernel, "kernels of 3 x 3 are expected");
     check(weight, weight.size(1));
     TORCH_CHECK(weight.size(0) % kLine == 0, "channels come in runs of ", kLine, ", not ", weight.size(0));
-    const int64_t taken = weight.size(0), given = weight.size(1);
+}
+
+// G g G^T of kernels [outputs, inputs, 3, 3]: 36 matrices that take outputs back to inputs.
+Panels kernels_back(const at::Tensor& weight) {
+    check_kernels(weight);
+    const int64_t outputs = weight.size(0), inputs = weight.size(1);
     const at::Tensor kernels = weight.contiguous(at::MemoryFormat::ChannelsLast);
-    at::Tensor out = at::empty({kProducts, given / kLine, taken, kLine}, weight.options().memory_format(at::MemoryFormat::Contiguous));
+    const Panels out(outputs, inputs, weight.options());
     const float* data = kernels.const_data_ptr<float>();
-    float* to = out.mutable_data_ptr<float>();
-    share_out_runs(taken, kRun, [&](int64_t begin, int64_t end) {
-        std::array<const float*, kKernel * kKernel> from;
-        std::array<float*, kProducts> into;
-        for (int64_t row = begin; row < end; ++row) {
-            for (int64_t panel = 0; panel < given / kLine; ++panel) {
-                for (size_t k = 0; k < from.size(); ++k) from[k] = data + (row * from.size() + k) * given + panel * kLine;
-                for (size_t k = 0; k < into.size(); ++k) into[k] = to + ((k * (given / kLine) + panel) * taken + row) * kLine;
-                spread_kernel(from.data(), into.data(), kLine);
-            }
-        }
+    share_out_runs(inputs / kLine, outputs, kKernels, [&](int64_t panel, int64_t begin, int64_t end) {
+        spread_kernel(end - begin, {data + begin * kTaps * inputs + panel * kLine, kTaps * inputs, inputs}, out.lines(panel, begin));
     });
     return out;
 }
 
-// Gradients of kernels from those of their 36 matrices.
-at::Tensor kernel_gradient(const at::Tensor& products, const at::Tensor& like) {
-    const int64_t outputs = products.size(1), inputs = products.size(2);
-    at::Tensor out = at::empty_like(like, like.options().memory_format(at::MemoryFormat::ChannelsLast));
-    const float* data = products.const_data_ptr<float>();
-    float* to = out.mutable_data_ptr<float>();
-    share_out_runs(outputs, kRun, [&](int64_t begin, int64_t end) {
-        std::array<const float*, kProducts> from;
-        std::array<float*, kKernel * kKernel> into;
-        for (int64_t o = begin; o < end; ++o) {
-            for (size_t k = 0; k < from.size(); ++k) from[k] = data + (k * outputs + o) * inputs;
-            for (size_t k = 0; k < into.size(); ++k) into[k] = to + (o * into.size() + k) * inputs;
-            collect_kernel(from.data(), into.data(), inputs);
+// The same, which take inputs to outputs.
+Panels kernels_forward(const at::Tensor& weight) {
+    check_kernels(weight);
+    const int64_t outputs = weight.size(0), inputs = weight.size(1);
+    const at::Tensor kernels = weight.contiguous(at::MemoryFormat::ChannelsLast);
+    const Panels out(inputs, outputs, weight.options());
+    const float* data = kernels.const_data_ptr<float>();
+    share_out_runs(outputs / kLine, inputs, kLine, [&](int64_t panel, int64_t begin, int64_t) {
+        // The kernels of 16 inputs and 16 outputs, a line for each input and place.
+        std::array<float, kLine * kTaps * kLine> square;
+        for (int64_t o = 0; o < kLine; ++o) {
+            for (int64_t tap = 0; tap < kTaps; ++tap) {
+                const float* from = data + ((panel * kLine + o) * kTaps + tap) * inputs + begin;
+                for (int64_t i = 0; i < kLine; ++i) square[(i * kTaps + tap) * kLine + o] = from[i];
+            }
         }
+        spread_kernel(kLine, {square.data(), kTaps * kLine, kLine}, out.lines(panel, begin));
+    });
+    return out;
+}
+
+// Gradients of kernels like `weight` from those of their 36 matrices.
+at::Tensor kernel_gradient(const Panels& sums, const at::Tensor& weight) {
+    const int64_t outputs = sums.rows, inputs = sums.channels;
+    at::Tensor out = at::empty_like(weight, weight.options().memory_format(at::MemoryFormat::ChannelsLast));
+    float* to = out.mutable_data_ptr<float>();
+    share_out_runs(inputs / kLine, outputs, kKernels, [&](int64_t panel, int64_t begin, int64_t end) {
+        collect_kernel(end - begin, sums.results(panel, begin), {to + begin * kTaps * inputs + panel * kLine, kTaps * inputs, inputs});
     });
     return out;
 }
@@ -83,43 +94,45 @@ int64_t lot(int64_t tiles, int64_t channels, int64_t enough) {
     return std::min(tiles, std::max(kScratch / (kProducts * channels * static_cast<int64_t>(sizeof(float))), enough));
 }
 
-void spread(const Map<const float>& map, int64_t side, int64_t before, int64_t first, int64_t count, const Products<float>& to) {
+// Where the numbers of tiles lie, SIDE x SIDE each; `outside` for those beyond the edge.
+template <int SIDE, typename Number>
+std::vector<Number*> places(const Map<Number>& map, int64_t before, int64_t first, int64_t count, Number* outside) {
+    std::vector<Number*> at(count * SIDE * SIDE);
+    for (int64_t n = 0; n < count; ++n) map.places(first + n, SIDE, before, outside, at.data() + n * SIDE * SIDE);
+    return at;
+}
+
+// Tiles from `first` on of SIDE x SIDE numbers to rows of `to`.
+template <int SIDE, typename Spread>
+void spread(const Map<const float>& map, int64_t before, int64_t first, int64_t count, const Panels& to, Spread each) {
     share_out_runs(count, kRun, [&](int64_t begin, int64_t end) {
         const std::vector<float> zeros(map.channels);
-        std::array<const float*, kProducts> from;
-        std::array<float*, kProducts> into;
-        for (int64_t tile = begin; tile < end; ++tile) {
-            map.places(first + tile, side, before, zeros.data(), from.data());
-            to.places(tile, into.data());
-            side == kReach ? spread_input(from.data(), into.data(), map.channels) : spread_gradient(from.data(), into.data(), map.channels);
+        const auto from = places<SIDE>(map, before, first + begin, end - begin, zeros.data());
+        for (int64_t panel = 0; panel < map.channels / kLine; ++panel) {
+            each(end - begin, Tiles<const float, SIDE>{from.data(), panel * kLine}, to.lines(panel, begin));
         }
     });
 }
 
-at::Tensor convolution(const at::Tensor& x, const at::Tensor& kernels, const at::Tensor& bias) {
-    TORCH_CHECK(kernels.dim() == 4 && kernels.size(0) == kProducts && kernels.size(3) == kLine, "panels of kernels are expected");
-    const int64_t outputs = kernels.size(1) * kLine, inputs = kernels.size(2);
+at::Tensor convolution(const at::Tensor& x, const Panels& kernels, const at::Tensor& bias) {
+    const int64_t outputs = kernels.channels, inputs = kernels.rows;
     check(x, inputs);
     TORCH_CHECK(bias.numel() == outputs && bias.scalar_type() == at::kFloat && bias.is_contiguous(), "a bias for each of the outputs is expected");
     const at::Tensor input = x.contiguous(at::MemoryFormat::ChannelsLast);
     at::Tensor y = at::empty({x.size(0), outputs, x.size(2), x.size(3)}, x.options().memory_format(at::MemoryFormat::ChannelsLast));
     const Map<const float> from(input.const_data_ptr<float>(), input);
     const Map<float> to(y.mutable_data_ptr<float>(), y);
-    const int64_t tiles = x.size(0) * from.rows * from.columns, size = lot(tiles, inputs, outputs / 4);
-    const auto options = x.options().memory_format(at::MemoryFormat::Contiguous);
-    const Products<float> spread_out(size, inputs, options), results(size, outputs, options);
+    const int64_t tiles = x.size(0) * from.rows * from.columns, size = lot(tiles, inputs, outputs);
+    const Panels spread_out(size, inputs, x.options()), results(size, outputs, x.options());
     for (int64_t first = 0; first < tiles; first += size) {
         const int64_t count = std::min(size, tiles - first);
-        spread(from, kReach, 1, first, count, spread_out);
-        multiply(spread_out, kernels.const_data_ptr<float>(), outputs / kLine, count, results, multiply_panel);
+        spread<kReach>(from, 1, first, count, spread_out, spread_input);
+        multiply(spread_out, kernels, count, results);
         share_out_runs(count, kRun, [&](int64_t begin, int64_t end) {
             std::vector<float> nowhere(outputs);
-            std::array<float*, kProducts> places;
-            std::array<float*, kTile * kTile> into;
-            for (int64_t tile = begin; tile < end; ++tile) {
-                results.places(tile, places.data());
-                to.places(first + tile, kTile, 0, nowhere.data(), into.data());
-                collect_result(places.data(), into.data(), outputs, bias.const_data_ptr<float>());
+            const auto into = places<kTile>(to, 0, first + begin, end - begin, nowhere.data());
+            for (int64_t panel = 0; panel < outputs / kLine; ++panel) {
+                collect_result(end - begin, results.results(panel, begin), {into.data(), panel * kLine}, bias.const_data_ptr<float>());
             }
         });
     }
@@ -130,51 +143,40 @@ at::Tensor convolution(const at::Tensor& x, const at::Tensor& kernels, const at:
 std::pair<at::Tensor, at::Tensor> gradients(const at::Tensor& gradient, const at::Tensor& x, const at::Tensor& weight, bool of_input) {
     const int64_t outputs = weight.size(0), inputs = weight.size(1);
     const at::Tensor input = x.contiguous(at::MemoryFormat::ChannelsLast), dy = gradient.contiguous(at::MemoryFormat::ChannelsLast);
-    const auto options = x.options().memory_format(at::MemoryFormat::Contiguous);
-    at::Tensor dx, back;
-    if (of_input) {
-        dx = at::empty(x.sizes(), x.options().memory_format(at::MemoryFormat::ChannelsLast)).zero_();
-        back = panels(weight);
-    }
-    at::Tensor dkernels = at::empty({kProducts, outputs, inputs}, options);
+    at::Tensor dx;
+    if (of_input) dx = at::empty(x.sizes(), x.options().memory_format(at::MemoryFormat::ChannelsLast)).zero_();
+    const Panels sums(outputs, inputs, x.options());
     const Map<const float> from(input.const_data_ptr<float>(), input), down(dy.const_data_ptr<float>(), dy);
     const int64_t tiles = x.size(0) * from.rows * from.columns, size = lot(tiles, inputs, outputs);
-    const Products<float> spread_out(size, inputs, options), results(size, outputs, options);
+    const Panels spread_out(size, inputs, x.options()), results(size, outputs, x.options());
+    std::optional<Panels> back;
+    if (of_input) back.emplace(kernels_back(weight));
     for (int64_t first = 0; first < tiles; first += size) {
         const int64_t count = std::min(size, tiles - first);
-        spread(down, kTile, 0, first, count, results);
-        spread(from, kReach, 1, first, count, spread_out);
-        share_out(kProducts, [&](int64_t k) {
-            at::AutoDispatchBelowADInplaceOrView no_grad;
-            at::Tensor sum = dkernels.select(0, k);
-            at::addmm_out(sum, sum, results.tensor(k, count).t(), spread_out.tensor(k, count), first > 0 ? 1 : 0);
-        });
+        spread<kTile>(down, 0, first, count, results, spread_gradient);
+        spread<kReach>(from, 1, first, count, spread_out, spread_input);
+        multiply_transposed(results, spread_out, count, first > 0, sums);
         if (!of_input) continue;
-        multiply(results, back.const_data_ptr<float>(), inputs / kLine, count, spread_out, multiply_panel);
+        multiply(results, *back, count, spread_out);
         // Tiles overlap, so threads share channels out among them.
         const Map<float> up(dx.mutable_data_ptr<float>(), dx);
-        share_out_runs(inputs / kLanes, kLanes, [&](int64_t begin, int64_t end) {
+        share_out(inputs / kLine, [&](int64_t panel) {
             std::vector<float> nowhere(inputs);
-            std::array<float*, kProducts> places, into;
-            for (int64_t tile = 0; tile < count; ++tile) {
-                spread_out.places(tile, places.data());
-                up.places(first + tile, kReach, 1, nowhere.data(), into.data());
-                for (int64_t k = 0; k < kProducts; ++k) {
-                    places[k] += begin * kLanes;
-                    into[k] += begin * kLanes;
-                }
-                collect_input(places.data(), into.data(), (end - begin) * kLanes);
+            for (int64_t run = 0; run < count; run += kRun) {
+                const int64_t tiles = std::min(kRun, count - run);
+                const auto into = places<kReach>(up, 1, first + run, tiles, nowhere.data());
+                collect_input(tiles, spread_out.results(panel, run), {into.data(), panel * kLine});
             }
         });
     }
-    return {dx, kernel_gradient(dkernels, weight)};
+    return {dx, kernel_gradient(sums, weight)};
 }
 
 struct Learning : torch::autograd::Function<Learning> {
     static at::Tensor forward(torch::autograd::AutogradContext* ctx, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
         at::AutoDispatchBelowADInplaceOrView no_grad;
         ctx->save_for_backward({x, weight});
-        return convolution(x, panels(weight.transpose(0, 1)), bias);
+        return convolution(x, kernels_forward(weight), bias);
     }
 
     static torch::autograd::variable_list backward(torch::autograd::AutogradContext* ctx, torch::autograd::variable_list outputs) {
@@ -193,7 +195,7 @@ extern "C" {
 int topgraft_winograd_kernels(const at::Tensor* weight, at::Tensor** out, char* message, size_t length) {
     return computed(out, message, length, [&] {
         at::AutoDispatchBelowADInplaceOrView no_grad;
-        return panels(weight->transpose(0, 1));
+        return kernels_forward(*weight).numbers;
     });
 }
 
@@ -202,7 +204,7 @@ int topgraft_winograd_conv(const at::Tensor* x, const at::Tensor* kernels, const
                            size_t length) {
     return computed(out, message, length, [&] {
         at::AutoDispatchBelowADInplaceOrView no_grad;
-        return convolution(*x, *kernels, *bias);
+        return convolution(*x, Panels(*kernels), *bias);
     });
 }
 

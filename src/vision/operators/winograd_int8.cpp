@@ -10,7 +10,6 @@
 // so what is known in the end is 64 Y, without a doubt where Y fits into 26 bits. Whether it does follows from the kernels (`bounded`).
 //
 // Products of 16 bits and their sums take two thirds of the time that those in f32 take, and there are as few of them.
-#include "winograd/int16.h"
 #include "winograd/products.h"
 #include "winograd/whole.h"
 
@@ -108,7 +107,7 @@ at::Tensor convolution(const at::Tensor& x, const at::Tensor& kernels, const Rou
                 spread_steps(places.data(), into.data(), inputs);
             }
         });
-        multiply(spread, kernels.const_data_ptr<int16_t>(), outputs / kLine, count, results, multiply_panel);
+        multiply(spread, kernels.const_data_ptr<int16_t>(), outputs / kLine, count, results);
         share_out_runs(count, kRun, [&](int64_t begin, int64_t end) {
             std::vector<uint8_t> nowhere(outputs);
             std::array<uint32_t*, kProducts> places;

@@ -38,10 +38,10 @@ constexpr auto kResultBack = kResult.transposed();
 // L times C vectors x: R vectors, `apart` in y.
 template <int R, int C, const Matrix<R, C>& L>
 struct Times {
-    INTO_EACH_VECTOR_WIDTH void operator()(const Lanes* x, Lanes* y, int64_t apart) const {
+    INTO_EACH_VECTOR_WIDTH void operator()(const Line* x, Line* y, int64_t apart) const {
 #pragma GCC unroll 6
         for (int r = 0; r < R; ++r) {
-            Lanes sum{};
+            Line sum{};
 #pragma GCC unroll 6
             for (int i = 0; i < C; ++i) {
                 if (L.at[r][i] != 0) sum += L.at[r][i] * x[i];
@@ -72,50 +72,79 @@ INTO_EACH_VECTOR_WIDTH void both_ways(Get get, Multiply times, Put put) {
     }
 }
 
-// The same of all channels, in f32: `from` has the places of x.
-template <int R, int C, const Matrix<R, C>& L, typename Put>
-INTO_EACH_VECTOR_WIDTH void transform(const float* const* from, int64_t channels, Put put) {
-    for (int64_t c = 0; c < channels; c += kLanes) {
-        const auto get = [&](int place) INTO_EACH { return *reinterpret_cast<const Lanes*>(from[place] + c); };
-        both_ways<Lanes, R, C>(get, Times<R, C, L>{}, [&](int place, Lanes x) INTO_EACH { put(place, c, x); });
+// The same of f32: a line of `count` of them, one after the other. `get` and `put` have an argument more in front, which one it is.
+template <int R, int C, const Matrix<R, C>& L, typename Get, typename Put>
+INTO_EACH_VECTOR_WIDTH void transform(int64_t count, Get get, Put put) {
+    for (int64_t n = 0; n < count; ++n) {
+        both_ways<Line, R, C>([&](int place) INTO_EACH { return get(n, place); }, Times<R, C, L>{},
+                              [&](int place, Line x) INTO_EACH { put(n, place, x); });
     }
 }
 
-struct Write {
-    float* const* to;
-    INTO_EACH_VECTOR_WIDTH void operator()(int place, int64_t c, Lanes x) const { *reinterpret_cast<Lanes*>(to[place] + c) = x; }
+// Lines of 36 matrices, `apart`, one after the other in each.
+template <typename Number>
+struct Matrices {
+    Number* first;
+    int64_t apart;
+
+    INTO_EACH_VECTOR_WIDTH Line operator()(int64_t n, int place) const { return Line::of(first + place * apart + n * kLine); }
+    INTO_EACH_VECTOR_WIDTH void operator()(int64_t n, int place, Line x) const { x.to(first + place * apart + n * kLine); }
 };
 
-struct Add {
-    float* const* to;
-    INTO_EACH_VECTOR_WIDTH void operator()(int place, int64_t c, Lanes x) const { *reinterpret_cast<Lanes*>(to[place] + c) += x; }
+// The same, past the cache.
+struct PastCache {
+    Matrices<float> to;
+
+    INTO_EACH_VECTOR_WIDTH void operator()(int64_t n, int place, Line x) const { x.past_cache(to.first + place * to.apart + n * kLine); }
 };
 
-struct WriteBiased {
-    float* const* to;
-    const float* bias;
-    INTO_EACH_VECTOR_WIDTH void operator()(int place, int64_t c, Lanes x) const {
-        *reinterpret_cast<Lanes*>(to[place] + c) = x + *reinterpret_cast<const Lanes*>(bias + c);
-    }
+// The lines at `channel` of tiles of SIDE x SIDE pixels, whose places lie one after the other.
+template <typename Number, int SIDE>
+struct Tiles {
+    Number* const* places;
+    int64_t channel;
+
+    INTO_EACH_VECTOR_WIDTH Number* at(int64_t n, int place) const { return places[n * SIDE * SIDE + place] + channel; }
+    INTO_EACH_VECTOR_WIDTH Line operator()(int64_t n, int place) const { return Line::of(at(n, place)); }
 };
 
-WITH_FMA inline void spread_input(const float* const* from, float* const* to, int64_t channels) {
-    transform<6, 6, kInput>(from, channels, Write{to});
+// The lines of kernels' nine numbers.
+template <typename Number>
+struct Taps {
+    Number* first;
+    int64_t kernels_apart, apart;
+
+    INTO_EACH_VECTOR_WIDTH Line operator()(int64_t n, int place) const { return Line::of(first + n * kernels_apart + place * apart); }
+    INTO_EACH_VECTOR_WIDTH void operator()(int64_t n, int place, Line x) const { x.to(first + n * kernels_apart + place * apart); }
+};
+
+WITH_FMA inline void spread_input(int64_t count, Tiles<const float, 6> from, Matrices<float> to) {
+    transform<6, 6, kInput>(count, from, to);
 }
-WITH_FMA inline void spread_kernel(const float* const* from, float* const* to, int64_t channels) {
-    transform<6, 3, kFilter>(from, channels, Write{to});
+WITH_FMA inline void spread_gradient(int64_t count, Tiles<const float, 4> from, Matrices<float> to) {
+    transform<6, 4, kResultBack>(count, from, to);
 }
-WITH_FMA inline void collect_result(const float* const* from, float* const* to, int64_t channels, const float* bias) {
-    transform<4, 6, kResult>(from, channels, WriteBiased{to, bias});
+WITH_FMA inline void spread_kernel(int64_t count, Taps<const float> from, Matrices<float> to) {
+    // Nine times four numbers of a layer's kernels are more than caches hold.
+    transform<6, 3, kFilter>(count, from, PastCache{to});
+    settle();
 }
-WITH_FMA inline void spread_gradient(const float* const* from, float* const* to, int64_t channels) {
-    transform<6, 4, kResultBack>(from, channels, Write{to});
+WITH_FMA inline void collect_result(int64_t count, Matrices<const float> from, Tiles<float, 4> to, const float* bias) {
+    const Line biases = Line::of(bias + to.channel);
+    transform<4, 6, kResult>(count, from, [&](int64_t n, int place, Line x) INTO_EACH {
+        x += biases;
+        x.to(to.at(n, place));
+    });
 }
-WITH_FMA inline void collect_input(const float* const* from, float* const* to, int64_t channels) {
-    transform<6, 6, kInputBack>(from, channels, Add{to});
+WITH_FMA inline void collect_input(int64_t count, Matrices<const float> from, Tiles<float, 6> to) {
+    transform<6, 6, kInputBack>(count, from, [&](int64_t n, int place, Line x) INTO_EACH {
+        float* at = to.at(n, place);
+        x += Line::of(at);
+        x.to(at);
+    });
 }
-WITH_FMA inline void collect_kernel(const float* const* from, float* const* to, int64_t channels) {
-    transform<3, 6, kFilterBack>(from, channels, Write{to});
+WITH_FMA inline void collect_kernel(int64_t count, Matrices<const float> from, Taps<float> to) {
+    transform<3, 6, kFilterBack>(count, from, to);
 }
 
 }  // namespace topgraft::winograd
