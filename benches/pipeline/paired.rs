@@ -10,7 +10,6 @@ use topgraft::training::TrainingData;
 use topgraft::vision::augmentation::{self, View};
 use topgraft::vision::backbone::Backbone;
 use topgraft::vision::device;
-use topgraft::vision::preprocessing::Preprocessing;
 use topgraft::vision::weights::BodyWeights;
 
 use crate::{crew, stages};
@@ -76,7 +75,7 @@ impl Turns<'_> {
     /// The views of a picture, then as many of noise.
     fn take(&self, backbone: &Backbone, image: usize) -> anyhow::Result<Spent> {
         let Self { data, recipe, views, noise } = self;
-        let preprocessing = Preprocessing { input_size: recipe.input_size, resize: recipe.resize };
+        let preprocessing = recipe.preprocessing();
         let side = recipe.input_size as usize;
         let mut spent = Spent { views: views.len(), ..Spent::default() };
         let mut timer = Instant::now();

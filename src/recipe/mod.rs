@@ -27,7 +27,7 @@ pub use sweep::{InvalidSweep, MAX_TRIALS, Vary, differences, resolve_all};
 use crate::vision::augmentation::{Augmentation, View};
 use crate::vision::layers::UnfreezeFrom;
 use crate::vision::precision::PrecisionChoice;
-use crate::vision::preprocessing::Resize;
+use crate::vision::preprocessing::{Preprocessing, Resize};
 
 /// A field of a request that has to change, and how.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -155,6 +155,12 @@ pub struct FineTune {
 }
 
 impl Recipe {
+    /// From picture to pixels, in evaluation and in serving.
+    #[must_use]
+    pub const fn preprocessing(&self) -> Preprocessing {
+        Preprocessing { input_size: self.input_size, resize: self.resize }
+    }
+
     /// What training sees of a picture as it is.
     #[must_use]
     pub fn unaugmented(&self) -> View {

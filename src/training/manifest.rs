@@ -41,7 +41,7 @@ impl Trained {
                 scales: Profile::of(plan.body).filter(|_| self.precision.is_int8()).map(|profile| profile.id().to_owned()),
                 attribution: ATTRIBUTION.to_owned(),
             },
-            preprocessing: plan.preprocessing(),
+            preprocessing: plan.recipe.preprocessing(),
             precision: self.precision,
             unfreeze_from: self.unfreeze_from,
             temperature: self.report.calibration.as_ref().map_or(1.0, |calibration| calibration.temperature),

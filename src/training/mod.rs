@@ -45,7 +45,6 @@ use crate::recipe::Recipe;
 use crate::report::Report;
 use crate::vision::layers::UnfreezeFrom;
 use crate::vision::precision::Precision;
-use crate::vision::preprocessing::Preprocessing;
 use crate::vision::weights::BodyWeights;
 
 /// What to train, and with what.
@@ -63,14 +62,6 @@ pub struct Plan<'a> {
     pub exchange: Option<&'a dyn Exchange>,
     /// Who computes features with this run, if anybody does.
     pub helpers: Option<&'a dyn Helpers>,
-}
-
-impl Plan<'_> {
-    /// From picture to pixels.
-    #[must_use]
-    pub const fn preprocessing(&self) -> Preprocessing {
-        Preprocessing { input_size: self.recipe.input_size, resize: self.recipe.resize }
-    }
 }
 
 /// What training came to.

@@ -109,7 +109,7 @@ pub struct Extractor<'a> {
 impl<'a> Extractor<'a> {
     /// Rows at `kept` for learning from `from` up.
     pub fn new(plan: &Plan<'_>, data: &'a TrainingData, backbone: Backbone, from: UnfreezeFrom, kept: UnfreezeFrom) -> Self {
-        let preprocessing = plan.preprocessing();
+        let preprocessing = plan.recipe.preprocessing();
         let renderer = Renderer { data, preprocessing, strengths: plan.recipe.augmentation.strengths };
         let arithmetic = arithmetic(plan.body, backbone.precision(), backbone.device());
         let levels = Levels::new(&backbone, from, kept, preprocessing.input_size);
@@ -172,23 +172,33 @@ impl<'a> Extractor<'a> {
         let work = |backbone: &Backbone, item: usize, hand_over: &mut dyn FnMut(Computed) -> bool| {
             let Wanted { image, views } = &wanted[item];
             let mut picture = None;
-            for wanted in views {
+            let mut kept_row = |wanted: &WantedView| {
                 let sample = Sample { image: *image, view: wanted.view };
                 let mut stored = vec![0; if wanted.kept { 0 } else { levels.kept.bytes() }];
-                let (x, kept) = if !wanted.kept && shelf.read(&renderer.key(sample), &mut stored).is_ok() {
-                    (levels.kept.tensor(&stored, backbone)?, None)
+                if !wanted.kept && shelf.read(&renderer.key(sample), &mut stored).is_ok() {
+                    return Ok((levels.kept.tensor(&stored, backbone)?, None));
+                }
+                let pixels = renderer.render(sample, &mut picture)?;
+                let x = backbone.frozen(&backbone.pixels(&pixels, renderer.side())?, 0, levels.kept.passed())?;
+                let row = if levels.kept.passed() == 0 { pixels } else { bytes_of(&x)? };
+                Ok::<_, TrainingError>((x, wanted.kept.then(|| levels.kept.packed(&row))))
+            };
+            for views in views.chunks(backbone.together(levels.from.frozen())) {
+                let (x, kept): (Vec<_>, Vec<_>) =
+                    views.iter().map(&mut kept_row).collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
+                let lifted: Vec<&Tensor> = views.iter().zip(&x).filter(|(wanted, _)| wanted.top).map(|(_, x)| x).collect();
+                let tops = if lifted.is_empty() {
+                    Vec::new()
                 } else {
-                    let pixels = renderer.render(sample, &mut picture)?;
-                    let x = backbone.frozen(&backbone.pixels(&pixels, renderer.side())?, 0, levels.kept.passed())?;
-                    let row = if levels.kept.passed() == 0 { pixels } else { bytes_of(&x)? };
-                    (x, wanted.kept.then(|| levels.kept.packed(&row)))
+                    bytes_of(&levels.lift(&Tensor::f_cat(&lifted, 0)?, Target::Head, backbone)?)?
                 };
-                let top = match wanted.top {
-                    true => Some(levels.top.packed(&bytes_of(&levels.lift(&x, Target::Head, backbone)?)?)),
-                    false => None,
-                };
-                if !hand_over(Computed { sample, kept, top }) {
-                    break;
+                let mut tops = tops.chunks_exact(levels.top.bytes());
+                for (wanted, kept) in views.iter().zip(kept) {
+                    let sample = Sample { image: *image, view: wanted.view };
+                    let top = if wanted.top { tops.next().map(|row| levels.top.packed(row)) } else { None };
+                    if !hand_over(Computed { sample, kept, top }) {
+                        return Ok(());
+                    }
                 }
             }
             Ok(())
