@@ -187,10 +187,10 @@ impl<'a> Extractor<'a> {
                 let (x, kept): (Vec<_>, Vec<_>) =
                     views.iter().map(&mut kept_row).collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
                 let lifted: Vec<&Tensor> = views.iter().zip(&x).filter(|(wanted, _)| wanted.top).map(|(_, x)| x).collect();
-                let tops = if lifted.is_empty() {
-                    Vec::new()
-                } else {
-                    bytes_of(&levels.lift(&Tensor::f_cat(&lifted, 0)?, Target::Head, backbone)?)?
+                let tops = match lifted[..] {
+                    [] => Vec::new(),
+                    [x] => bytes_of(&levels.lift(x, Target::Head, backbone)?)?,
+                    _ => bytes_of(&levels.lift(&Tensor::f_cat(&lifted, 0)?, Target::Head, backbone)?)?,
                 };
                 let mut tops = tops.chunks_exact(levels.top.bytes());
                 for (wanted, kept) in views.iter().zip(kept) {
