@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 use image::ImageFormat;
 use serde_json::{Value, json};
 
-use crate::jobs::quick;
+use crate::jobs::{SIDE, quick};
 use crate::pictures::{encoded, sized, tar, written};
 use crate::server::{Server, topgraft, weights};
 
@@ -100,7 +100,7 @@ fn onnx_parity(server: &Server) {
     let dir = tempfile::tempdir().unwrap();
     let (mut pixels, mut expected) = (Vec::new(), Vec::new());
     for (class, n) in [(0, 3), (1, 5), (2, 8), (3, 2)] {
-        let picture = sized(class, n, 224, 224);
+        let picture = sized(class, n, SIDE, SIDE);
         pixels.extend_from_slice(picture.as_raw());
         let answer = server.post("/v1/models/toys/predict", "image/png", &written(&picture, ImageFormat::Png)).expect(200);
         expected.push(answer["predictions"][0]["probabilities"].clone());

@@ -3,7 +3,7 @@
 use image::ImageFormat;
 use serde_json::json;
 
-use crate::jobs::quick;
+use crate::jobs::{SIDE, quick};
 use crate::pictures::encoded;
 use crate::server::Server;
 
@@ -28,14 +28,14 @@ fn versions_count_up_and_an_alias_decides_which_one_serves() {
     let manifest = server.get("/v1/models/toys/versions/1").expect(200)["manifest"].clone();
     assert_eq!(manifest["classes"], json!(["blue", "green", "red"]));
     assert_eq!(manifest["backbone"]["id"], "vgg16-imagenet-caffe");
-    assert_eq!(manifest["preprocessing"]["input_size"], 224);
+    assert_eq!(manifest["preprocessing"]["input_size"], SIDE);
     assert!(manifest["libraries"]["libtorch"].is_string() && manifest["files"]["weights.safetensors"].is_string());
 }
 
-/// The same recipe, seed and pictures give the same weights, to the bit.
+/// The same recipe, seed and pictures give the same weights, to the bit, with several threads too.
 #[test]
 fn training_repeats() {
-    let server = Server::start();
+    let server = Server::start_with(&["--threads", "2"]);
     server.trained("first", &quick());
     server.finished(&server.submit("toys", "second", &quick()));
     let weights = |model: &str| {

@@ -35,7 +35,7 @@ fn servers_and_workers_share_a_database() {
 
     // What one accepts, the other's workers do; one of them dies over it.
     let mut recipe = quick();
-    recipe["warm_up"]["epochs"] = json!(60);
+    recipe["warm_up"]["epochs"] = json!(120);
     let id = other.submit("toys", "toys", &recipe);
     other.events(&id, 0, |kind, _| kind == "epoch");
     for process in server.workers() {
@@ -45,9 +45,9 @@ fn servers_and_workers_share_a_database() {
     assert_eq!((&job["state"], &job["attempts"]), (&"succeeded".into(), &2.into()), "{job}\n{}", server.log());
     let epochs = server.get(&format!("/v1/jobs/{id}/epochs")).expect(200);
     let epochs = epochs.as_array().or_else(|| epochs["items"].as_array()).unwrap();
-    assert_eq!(epochs.len(), 62, "each epoch is there once");
+    assert_eq!(epochs.len(), 122, "each epoch is there once");
     let kinds: Vec<_> = other.events(&id, 0, |_, _| false).into_iter().map(|(_, kind, _)| kind).collect();
-    assert_eq!(kinds.iter().filter(|kind| *kind == "epoch").count(), 62);
+    assert_eq!(kinds.iter().filter(|kind| *kind == "epoch").count(), 122);
 
     // What one says of a model, the other knows.
     let second = other.finished(&server.submit("toys", "toys", &quick()));

@@ -22,10 +22,11 @@ pub fn weights() -> PathBuf {
     path
 }
 
-/// The binary, with logging as tests want it.
+/// The binary, with logging as tests want it, and one thread an operation, unless its flags say otherwise: tests run side by side, and
+/// several threads of each, which wait for each other, would take turns on the same cores.
 pub fn topgraft() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_topgraft"));
-    command.env("RUST_LOG", "info,sqlx=warn,topgraft::api=warn");
+    command.env("RUST_LOG", "info,sqlx=warn,topgraft::api=warn").env("TOPGRAFT_THREADS", "1");
     command
 }
 

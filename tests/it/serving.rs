@@ -6,7 +6,7 @@ use std::thread;
 use image::ImageFormat;
 use serde_json::{Value, json};
 
-use crate::jobs::quick;
+use crate::jobs::{SIDE, quick};
 use crate::pictures::encoded;
 use crate::server::Server;
 
@@ -177,7 +177,9 @@ fn answers_say_how_far_they_can_be_trusted() {
 
     let map = ask("explain=true")["heat_map"].clone();
     let rows: Vec<Vec<f64>> = serde_json::from_value(map).unwrap();
-    assert!(rows.len() == 14 && rows.iter().all(|row| row.len() == 14));
+    // A cell is 16 pixels.
+    let cells = SIDE as usize / 16;
+    assert!(rows.len() == cells && rows.iter().all(|row| row.len() == cells));
     assert!(rows.iter().flatten().all(|value| (0.0..=1.0).contains(value)));
     assert!(ask("explain=png")["heat_map_png"].as_str().unwrap().starts_with("data:image/png;base64,iVBOR"));
     assert!(answer.get("heat_map").is_none());

@@ -11,6 +11,7 @@ use topgraft::dataset::pack::Pack;
 use topgraft::recipe::RecipeRequest;
 use topgraft::report::{FeaturePlan, Stage};
 use topgraft::training::{self, Event, Observer, ObserverError, Plan, Trained, TrainingData, TrainingError};
+use topgraft::vision::device;
 use topgraft::vision::weights::BodyWeights;
 
 use crate::pictures::{entries, zip};
@@ -70,6 +71,8 @@ impl Observer for &mut Told {
 
 impl Bench {
     pub fn new(classes: usize, each: usize) -> Self {
+        // As processes do that tests start.
+        device::set_threads(Some(1));
         let dir = tempfile::tempdir().unwrap();
         let (archive, pack) = (dir.path().join("toys.zip"), dir.path().join("toys.pack"));
         std::fs::write(&archive, zip(&entries(classes, each))).unwrap();
@@ -136,6 +139,7 @@ pub fn numbers(trained: &Trained) -> Vec<&NamedTensor> {
 #[test]
 fn the_same_seed_gives_the_same_weights_to_the_bit_whether_features_are_there_or_not() {
     let bench = Bench::new(3, 6);
+    device::set_threads(Some(2));
     let recipe = recipe(&json!({"label_smoothing": 0.1, "class_balance": "weights"}));
     let run = |features: &str| bench.run(&bench.features(features), &recipe, &mut Told::default()).unwrap();
     let (first, apart, warm) = (run("a"), run("b"), run("a"));

@@ -9,7 +9,7 @@ use base64::prelude::BASE64_STANDARD;
 use image::{ImageFormat, RgbImage};
 use serde_json::{Value, json};
 
-use crate::jobs::quick;
+use crate::jobs::{SIDE, quick};
 use crate::pictures::{sized, written};
 use crate::server::{Answer, Server};
 
@@ -143,7 +143,8 @@ fn what_does_not_fit_is_refused_in_the_protocols_form() {
     assert!(named.contains("pictures[0]"), "{named}");
     error(&server.post_json(INFER, &request(json!(["YQ==", "YQ==", "YQ=="]), &[3])), 422);
     error(&server.post_json(INFER, &request(json!(["YQ=="]), &[u64::MAX])), 422);
-    error(&binary(&server, &json!({"inputs": [input("pixels", "FP32", &[1, 224, 224, 3], 4)]}), &[0; 4]), 422);
+    let side = SIDE as usize;
+    error(&binary(&server, &json!({"inputs": [input("pixels", "FP32", &[1, side, side, 3], 4)]}), &[0; 4]), 422);
     error(&binary(&server, &json!({"inputs": [input("pictures", "BYTES", &[1], 1 << 40)]}), &[0; 4]), 400);
     error(&server.post_with(INFER, &[(LENGTH, "99")], b"{}"), 400);
     let mut bomb = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
