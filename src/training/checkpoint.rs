@@ -10,6 +10,7 @@ mod file;
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::thread::{self, JoinHandle};
 
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
@@ -170,6 +171,28 @@ pub(super) fn name(kind: &str, number: usize) -> String {
     format!("{kind}.{number:03}")
 }
 
+/// Memory of a checkpoint that is written, for the next.
+#[derive(Debug, Default)]
+pub(super) struct Buffers(Vec<file::Row>);
+
+/// A checkpoint on its way to the disk, if there is to be one.
+#[derive(Debug)]
+pub(super) struct Writing(Option<JoinHandle<Result<Buffers, CheckpointError>>>);
+
+impl Writing {
+    /// Whether nothing is left to wait for.
+    pub fn is_over(&self) -> bool {
+        self.0.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
+    /// Waits until it is there, and outlasts a power cut.
+    pub fn wait(self) -> Result<Buffers, CheckpointError> {
+        let Some(thread) = self.0 else { return Ok(Buffers::default()) };
+        // A fault of the program is one here too.
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+}
+
 /// Keeps a run's checkpoints, if it is to have any.
 #[derive(Debug)]
 pub(super) struct Keeper {
@@ -196,9 +219,9 @@ impl Keeper {
         self.phases
     }
 
-    /// Writes the state after an epoch.
-    pub fn keep(&self, place: Place, learner: &Learner, ended: bool) -> Result<(), TrainingError> {
-        let Some(dir) = &self.dir else { return Ok(()) };
+    /// Begins to write the state after an epoch, as it is now, from `buffers`; the learner may go on.
+    pub fn keep(&self, place: Place, learner: &Learner, ended: bool, buffers: Buffers) -> Result<Writing, TrainingError> {
+        let Some(dir) = self.dir.clone() else { return Ok(Writing(None)) };
         let state = State {
             conditions: self.conditions.clone(),
             features: self.features.clone(),
@@ -210,7 +233,9 @@ impl Keeper {
         // Plain data, whose only maps have text for keys: it serialises. An error would say so all the same.
         let text = serde_json::to_string(&state)
             .map_err(|error| CheckpointError::Io { path: dir.clone(), source: io::Error::other(error) })?;
-        file::write(dir, &place.file(), text, &learner.tensors())
+        let rows = file::rows(&learner.tensors(), buffers.0)?;
+        let write = move || file::write(&dir, &place.file(), text, &rows).map(|()| Buffers(rows));
+        Ok(Writing(Some(thread::spawn(write))))
     }
 
     /// The epoch has been recorded: nothing else in the folder is of use any more.

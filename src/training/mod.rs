@@ -18,6 +18,7 @@ mod optimizer;
 mod patience;
 mod phase;
 mod progress;
+mod record;
 mod run;
 mod sample;
 mod scope;

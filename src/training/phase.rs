@@ -6,14 +6,14 @@ use std::time::Instant;
 use tch::{Device, Kind, Reduction, TchError, Tensor};
 
 use super::average::{self, Average};
-use super::checkpoint::{Checkpoint, Keeper, Place};
+use super::checkpoint::Checkpoint;
 use super::evaluate::{Evaluation, Exam, evaluate, targets};
 use super::features::{FeatureStore, Target};
 use super::learner::Learner;
 use super::mixup::Mixup;
 use super::optimizer::clip;
 use super::patience::Score;
-use super::progress::Reporter;
+use super::record::Record;
 use super::sample::{self, Draw, Sample};
 use super::shift::Shift;
 use super::{TrainingError, seeds};
@@ -47,13 +47,12 @@ pub struct Outcome {
 
 impl PhaseRun<'_> {
     /// Trains `tail` in place, from the state of `resumed` on if there is one, and answers what its weights then make of the
-    /// validation pictures. After each epoch: its checkpoint, then its row.
+    /// validation pictures. Epochs are told of, with their state on the disk, before this returns, whatever it returns.
     pub fn train(
         &self,
         tail: &Tail,
         store: &mut FeatureStore<'_>,
-        reporter: &mut Reporter<'_>,
-        keeper: &Keeper,
+        record: &mut Record<'_, '_>,
         resumed: Option<&Checkpoint>,
     ) -> Result<Outcome, TrainingError> {
         let mut learner = Learner::new(tail, &self.phase)?;
@@ -67,18 +66,17 @@ impl PhaseRun<'_> {
             (last, ended) = (checkpoint.state.place.epoch, checkpoint.state.learner.ended);
         }
         while last < self.phase.epochs && !ended {
-            if last > 0 {
-                learner.exchange()?;
-            }
             let (began, epoch, reductions) = (Instant::now(), last + 1, learner.plateau.reductions());
-            let moved = self.epoch(tail, &mut learner, class_weights.as_ref(), store, epoch, reporter)?;
+            let moved = self.epoch(tail, &mut learner, class_weights.as_ref(), store, epoch, record);
+            // The epoch before is complete, whatever came of this one.
+            let told = record.settle();
+            let moved = moved?;
+            told?;
             learner.exchange()?;
             let found = evaluate(tail, store, &self.exam())?;
             learner.plateau.note(found.loss, self.phase.schedule.patience);
             ended = learner.best.note(Score::of(epoch, &found), || average::copy(&learner.parameters))?;
-            let place = Place { phase: self.name, epoch };
-            keeper.keep(place, &learner, ended)?;
-            reporter.epoch(&Epoch {
+            let row = Epoch {
                 phase: self.name,
                 epoch,
                 train_loss: moved.loss,
@@ -87,10 +85,11 @@ impl PhaseRun<'_> {
                 val_accuracy: found.accuracy,
                 learning_rate: self.rate(epoch, 0, reductions),
                 seconds: began.elapsed().as_secs_f64(),
-            })?;
-            keeper.recorded(place)?;
+            };
+            record.note(row, &learner, ended)?;
             (last, evaluation) = (epoch, Some(found));
         }
+        record.settle()?;
         let epoch = learner.best.settle(last, &learner.parameters)?;
         let evaluation = match evaluation.filter(|_| epoch == last) {
             Some(evaluation) => evaluation,
@@ -118,8 +117,11 @@ impl PhaseRun<'_> {
         class_weights: Option<&Tensor>,
         store: &mut FeatureStore<'_>,
         epoch: u32,
-        reporter: &mut Reporter<'_>,
+        record: &mut Record<'_, '_>,
     ) -> Result<Moved, TrainingError> {
+        if epoch > 1 {
+            learner.exchange()?;
+        }
         let reductions = learner.plateau.reductions();
         let Self { name, phase, recipe, labels, stop, .. } = *self;
         seeds::seed_torch(recipe.seed, name.as_str(), u64::from(epoch));
@@ -145,7 +147,7 @@ impl PhaseRun<'_> {
             let _ = loss_sum.f_add_(&loss.f_detach()?.f_mul_scalar(batches[step].len() as f64)?)?;
             let _ = correct.f_add_(&logits.f_argmax(-1, false)?.f_eq_tensor(&truth)?.f_sum(Kind::Double)?)?;
             let done = (epoch as usize - 1) * batches.len() + step + 1;
-            Ok(reporter.progress(name.into(), epoch - 1, phase.epochs, done, phase.epochs as usize * batches.len())?)
+            record.progress(name.into(), epoch - 1, phase.epochs, done, phase.epochs as usize * batches.len())
         })?;
         let n = samples.len().max(1) as f64;
         let (loss, accuracy) = (f64::try_from(loss_sum)? / n, f64::try_from(correct)? / n);

@@ -10,6 +10,7 @@ use super::evaluate::{Evaluation, Exam, evaluate};
 use super::features::{FeatureStore, Planned, Target, budget, demand, plan};
 use super::phase::{Outcome, PhaseRun};
 use super::progress::Reporter;
+use super::record::Record;
 use super::sample::{self, Draw, Sample};
 use super::scope::Scope;
 use super::{Observer, Plan, Trained, TrainingData, TrainingError, seeds, weights};
@@ -145,7 +146,8 @@ impl<'a> Run<'a> {
             stop: self.stop,
         };
         let resumed = self.resumed.filter(|_| began == Some(name));
-        run.train(&self.tail, &mut self.store, &mut self.reporter, &self.keeper, resumed).map(Some)
+        let mut record = Record::new(&mut self.reporter, &self.keeper);
+        run.train(&self.tail, &mut self.store, &mut record, resumed).map(Some)
     }
 
     /// What the final weights make of the pictures kept back, if there are any, and of some of the others.

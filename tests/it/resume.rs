@@ -1,15 +1,22 @@
 //! A job goes on where it was, whatever became of its worker.
 
-use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use serde_json::{Value, json};
+use topgraft::training::{self, Checkpoints, Event, Observer, ObserverError, Place, TrainingError, verify_checkpoint};
+
+use crate::jobs::SIDE;
 use crate::pictures::{entries, zip};
 use crate::server::{Server, signal, wait_for};
+use crate::training::{Bench, recipe};
 
 /// Optimisers, schedules and judges that remember: a moment and a mean square, a plateau, an average, the best epoch.
 fn remembering() -> Value {
     json!({
         "preset": "classic",
         "batch_size": 8,
+        "input_size": SIDE,
         "head": {"units": 32},
         "augmentation": {"views": 2},
         "mixup": 0.2,
@@ -121,7 +128,7 @@ fn a_job_whose_checkpoint_is_damaged_begins_anew_and_says_so() {
     let mut server = Server::start_in(dir.path(), &[]);
     server.dataset("toys", &zip(&entries(3, 8)));
     let mut recipe = remembering();
-    recipe["warm_up"]["epochs"] = json!(300);
+    recipe["warm_up"]["epochs"] = json!(100);
     let id = server.submit("toys", "toys", &recipe);
     server.events(&id, 0, |kind, data| kind == "epoch" && data["epoch"].as_u64() >= Some(3));
     assert_eq!(server.stop(), Some(0));
@@ -138,6 +145,44 @@ fn a_job_whose_checkpoint_is_damaged_begins_anew_and_says_so() {
     let job = server.finished(&id);
     assert_eq!(job["state"], "succeeded", "{job}\n{}", server.log());
     let told: Vec<u64> = epochs(&server, &id).iter().map(|epoch| epoch["epoch"].as_u64().unwrap()).collect();
-    assert_eq!(told, (1..=300).chain(1..=6).collect::<Vec<_>>());
+    assert_eq!(told, (1..=100).chain(1..=6).collect::<Vec<_>>());
     assert_eq!(kinds(&server, &id, "restarted"), 1);
+}
+
+/// Looks for the state of each epoch that it is told of, and stops the run after some.
+struct Looking<'a> {
+    dir: &'a Path,
+    last: Option<PathBuf>,
+    told: usize,
+    stop: &'a AtomicBool,
+}
+
+impl Observer for Looking<'_> {
+    fn observe(&mut self, event: Event<'_>) -> Result<(), ObserverError> {
+        if let Event::Epoch(epoch) = event {
+            let state = self.dir.join(Place { phase: epoch.phase, epoch: epoch.epoch }.file());
+            verify_checkpoint(&state).unwrap();
+            self.last.iter().for_each(|before| assert!(before.exists(), "until the next is recorded"));
+            (self.last, self.told) = (Some(state), self.told + 1);
+            self.stop.store(self.told == 5, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn an_epoch_that_is_told_of_has_its_state_on_the_disk() {
+    let bench = Bench::new(2, 4);
+    let recipe = recipe(&json!({"warm_up": {"epochs": 10000}, "augmentation": {"views": 0}}));
+    let dir = bench.features("states");
+    let stop = AtomicBool::new(false);
+    let mut looking = Looking { dir: &dir, last: None, told: 0, stop: &stop };
+    let checkpoints = Checkpoints { dir: dir.clone(), resume: None };
+    let plan = bench.plan(&bench.features("kept"), &recipe);
+    let stopped = training::run(&plan, &bench.data, Some(&checkpoints), &mut looking, &stop);
+    assert!(matches!(stopped, Err(TrainingError::Stopped)));
+    // What was complete when the run was stopped was told, and nothing else is left.
+    let left: Vec<_> = std::fs::read_dir(&dir).unwrap().map(|file| file.unwrap().path()).collect();
+    assert_eq!(left, [looking.last.unwrap()]);
+    assert_eq!(looking.told, 5);
 }

@@ -10,7 +10,6 @@ use safetensors::tensor::{Dtype, SafeTensors};
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::CheckpointError;
-use crate::training::TrainingError;
 
 /// Keys of the file's metadata.
 const STATE: &str = "state";
@@ -24,12 +23,23 @@ pub struct Content {
     pub tensors: HashMap<String, Tensor>,
 }
 
+/// Copies of tensors as they are now, for [`write`], in the memory of those `before`: taken anew for each epoch, while the next one's
+/// steps take theirs, it would leave holes that nothing fits.
+pub fn rows(tensors: &[(String, Tensor)], mut before: Vec<Row>) -> Result<Vec<Row>, TchError> {
+    let mut memory = |name: &str| {
+        let place = before.iter().position(|row| row.name == name);
+        place.map(|place| before.swap_remove(place).bytes).unwrap_or_default()
+    };
+    let rows = tensors.iter().map(|(name, tensor)| Row::of(name, tensor, memory(name)));
+    let mut rows = rows.collect::<Result<Vec<_>, _>>()?;
+    rows.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(rows)
+}
+
 /// Writes beside, syncs, renames: when this returns, the file is there and outlasts a power cut.
-pub fn write(dir: &Path, name: &str, state: String, tensors: &[(String, Tensor)]) -> Result<(), TrainingError> {
+pub fn write(dir: &Path, name: &str, state: String, rows: &[Row]) -> Result<(), CheckpointError> {
     fs::create_dir_all(dir).map_err(at(dir))?;
     let path = dir.join(name);
-    let mut rows = tensors.iter().map(Row::of).collect::<Result<Vec<_>, _>>()?;
-    rows.sort_by(|a, b| a.name.cmp(&b.name));
     let sum = checksum(&state, rows.iter().map(|row| (row.name.as_str(), row.bytes.as_slice())));
     let metadata = HashMap::from([(STATE.to_owned(), state), (CHECKSUM.to_owned(), sum)]);
     let beside = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(dir).map_err(at(dir))?;
@@ -84,18 +94,19 @@ pub fn leave_only(dir: &Path, name: &str) -> Result<(), CheckpointError> {
 }
 
 /// A tensor as bytes.
-struct Row {
+#[derive(Debug)]
+pub struct Row {
     name: String,
     shape: Vec<usize>,
     bytes: Vec<u8>,
 }
 
 impl Row {
-    fn of((name, tensor): &(String, Tensor)) -> Result<Self, TchError> {
+    fn of(name: &str, tensor: &Tensor, mut bytes: Vec<u8>) -> Result<Self, TchError> {
         let tensor = tensor.f_detach()?.f_to_device(Device::Cpu)?.f_to_kind(Kind::Float)?.f_contiguous()?;
-        let mut bytes = vec![0; tensor.numel() * size_of::<f32>()];
+        bytes.resize(tensor.numel() * size_of::<f32>(), 0);
         tensor.f_copy_data_u8(&mut bytes, tensor.numel())?;
-        Ok(Self { name: name.clone(), shape: tensor.size().iter().map(|&n| n as usize).collect(), bytes })
+        Ok(Self { name: name.to_owned(), shape: tensor.size().iter().map(|&n| n as usize).collect(), bytes })
     }
 }
 
@@ -146,7 +157,7 @@ mod tests {
         let tensors =
             [("b.000", Tensor::from_slice(&[1.5f32, -2.0, 0.25, 9.0]).view([2, 2])), ("a.000", Tensor::from_slice::<f32>(&[]))];
         let tensors = tensors.map(|(name, tensor)| (name.to_owned(), tensor));
-        write(&dir.path().join("run"), "one", "the state".to_owned(), &tensors).unwrap();
+        write(&dir.path().join("run"), "one", "the state".to_owned(), &rows(&tensors, Vec::new()).unwrap()).unwrap();
         let path = dir.path().join("run/one");
         (dir, path)
     }
@@ -159,6 +170,23 @@ mod tests {
         assert_eq!(content.tensors["b.000"].size(), [2, 2]);
         assert_eq!(Vec::<f32>::try_from(content.tensors["b.000"].view(-1)).unwrap(), [1.5, -2.0, 0.25, 9.0]);
         assert_eq!(content.tensors["a.000"].size(), [0]);
+    }
+
+    #[test]
+    fn what_is_copied_into_memory_of_before_is_what_is_there_now() {
+        let named = |numbers: [&[f32]; 2]| {
+            let tensors = numbers.map(Tensor::from_slice);
+            ["a", "b"].map(str::to_owned).into_iter().zip(tensors).collect::<Vec<_>>()
+        };
+        let before = rows(&named([&[1.0, 2.0], &[3.0]]), Vec::new()).unwrap();
+        let memory = before[0].bytes.as_ptr();
+        // One of the same size, one of another.
+        let now = named([&[4.0, 5.0], &[6.0, 7.0, 8.0]]);
+        let (again, fresh) = (rows(&now, before).unwrap(), rows(&now, Vec::new()).unwrap());
+        assert_eq!(again[0].bytes.as_ptr(), memory);
+        for (again, fresh) in again.iter().zip(&fresh) {
+            assert_eq!((&again.name, &again.shape, &again.bytes), (&fresh.name, &fresh.shape, &fresh.bytes));
+        }
     }
 
     #[test]
