@@ -74,7 +74,7 @@ class Kind(NamedTuple):
 
 SCALED = (320 / 256) ** 2
 CLASSIC = Kind("classic", 224, 0, 1, (25, 100), P.features_224, (P.warm_up_224_ms, P.fine_tune_224_ms))
-BALANCED = Kind("balanced", 256, 3, 2, (20, 12), P.features_256, (P.warm_up_256_ms, P.fine_tune_256_ms))
+BALANCED = Kind("balanced", 256, 2, 2, (20, 8), P.features_256, (P.warm_up_256_ms, P.fine_tune_256_ms))
 THOROUGH = Kind("thorough", 320, 12, 2, (20, 16), P.features_224 * (224 / 320) ** 2, (P.warm_up_256_ms * SCALED, P.fine_tune_320_ms))
 # For a million and more: no augmented views, one view to judge by, few epochs; and the same without fine-tuning.
 FEW = Kind("few", 256, 0, 1, (4, 3), P.features_256, (P.warm_up_256_ms, P.fine_tune_256_ms))

@@ -56,7 +56,7 @@ fn a_recipe_is_written_as_its_request_is_read() {
     assert_eq!(
         json["augmentation"],
         serde_json::json!({
-            "views": 3, "unaugmented": "crop", "crop_area_min": 0.4, "flip": true, "rotation": 20.0, "color_jitter": 0.2,
+            "views": 2, "unaugmented": "crop", "crop_area_min": 0.4, "flip": true, "rotation": 20.0, "color_jitter": 0.2,
         })
     );
     assert_eq!(
@@ -65,7 +65,7 @@ fn a_recipe_is_written_as_its_request_is_read() {
     );
     assert_eq!(
         (&json["fine_tune"]["epochs"], &json["class_balance"], &json["resize"]),
-        (&12.into(), &"none".into(), &"square".into())
+        (&8.into(), &"none".into(), &"square".into())
     );
 }
 
