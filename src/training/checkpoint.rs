@@ -221,7 +221,7 @@ impl Keeper {
 
     /// Begins to write the state after an epoch, as it is now, from `buffers`; the learner may go on.
     pub fn keep(&self, place: Place, learner: &Learner, ended: bool, buffers: Buffers) -> Result<Writing, TrainingError> {
-        let Some(dir) = self.dir.clone() else { return Ok(Writing(None)) };
+        let Some(dir) = &self.dir else { return Ok(Writing(None)) };
         let state = State {
             conditions: self.conditions.clone(),
             features: self.features.clone(),
@@ -231,11 +231,12 @@ impl Keeper {
             learner: learner.state(ended),
         };
         // Plain data, whose only maps have text for keys: it serialises. An error would say so all the same.
-        let text = serde_json::to_string(&state)
-            .map_err(|error| CheckpointError::Io { path: dir.clone(), source: io::Error::other(error) })?;
-        let rows = file::rows(&learner.tensors(), buffers.0)?;
+        let refused = |source| CheckpointError::Io { path: dir.clone(), source };
+        let text = serde_json::to_string(&state).map_err(|error| refused(io::Error::other(error)))?;
+        let (dir, rows) = (dir.clone(), file::rows(&learner.tensors(), buffers.0)?);
         let write = move || file::write(&dir, &place.file(), text, &rows).map(|()| Buffers(rows));
-        Ok(Writing(Some(thread::spawn(write))))
+        let thread = thread::Builder::new().name("checkpoint".to_owned()).spawn(write).map_err(refused)?;
+        Ok(Writing(Some(thread)))
     }
 
     /// The epoch has been recorded: nothing else in the folder is of use any more.

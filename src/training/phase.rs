@@ -72,7 +72,6 @@ impl PhaseRun<'_> {
             let told = record.settle();
             let moved = moved?;
             told?;
-            learner.exchange()?;
             let found = evaluate(tail, store, &self.exam())?;
             learner.plateau.note(found.loss, self.phase.schedule.patience);
             ended = learner.best.note(Score::of(epoch, &found), || average::copy(&learner.parameters))?;
@@ -109,7 +108,8 @@ impl PhaseRun<'_> {
         Ok(Tensor::f_from_slice(&weights)?.f_to_device(device)?)
     }
 
-    /// One pass over the training pictures. Its randomness is its own: drawn from the seed, the phase and its number.
+    /// One pass over the training pictures, after which the parameters are what is validated. Its randomness is its own: drawn from the
+    /// seed, the phase and its number.
     fn epoch(
         &self,
         tail: &Tail,
@@ -154,6 +154,7 @@ impl PhaseRun<'_> {
         if !loss.is_finite() {
             return Err(TrainingError::Diverged { phase: name, epoch, learning_rate: phase.optimizer.learning_rate });
         }
+        learner.exchange()?;
         Ok(Moved { loss, accuracy })
     }
 

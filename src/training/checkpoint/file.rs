@@ -23,8 +23,7 @@ pub struct Content {
     pub tensors: HashMap<String, Tensor>,
 }
 
-/// Copies of tensors as they are now, for [`write`], in the memory of those `before`: taken anew for each epoch, while the next one's
-/// steps take theirs, it would leave holes that nothing fits.
+/// Copies of tensors as they are now, for [`write`], in the memory of those `before`, which isn't taken and cleared for each epoch so.
 pub fn rows(tensors: &[(String, Tensor)], mut before: Vec<Row>) -> Result<Vec<Row>, TchError> {
     let mut memory = |name: &str| {
         let place = before.iter().position(|row| row.name == name);
