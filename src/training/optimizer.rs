@@ -1,11 +1,12 @@
 //! Optimisers on plain tensors, so that their whole state can be seen, saved and restored.
 //!
-//! A step is bound by memory: the head alone has 6.4 million weights, and every operation is a pass over them. Parameters
-//! are therefore walked in pieces that stay in a core's cache from the first operation to the last.
+//! A step is bound by memory: the head alone has 6.4 million weights, and every operation is a pass over them. Adam's step is one
+//! operation, therefore; for the others parameters are walked in pieces that stay in a core's cache from the first operation to the last.
 
 use tch::{Kind, TchError, Tensor};
 
 use crate::recipe::{Optimizer as Spec, OptimizerKind};
+use crate::vision::operators::{self, Adam};
 
 /// Numbers a piece: 256 KiB of f32, so that gradient, weight and state of a piece share a core's second-level cache.
 const PIECE: i64 = 1 << 16;
@@ -38,7 +39,7 @@ struct Slot {
 impl Optimizer {
     /// An optimiser for `parameters`, which it will change in place.
     pub fn new(spec: Spec, parameters: &[Tensor]) -> Result<Self, TchError> {
-        let adam = matches!(spec.kind, OptimizerKind::Adam | OptimizerKind::Adamw);
+        let adam = adam(&spec).is_some();
         let first = adam || spec.momentum > 0.0;
         let second = adam || spec.kind == OptimizerKind::Rmsprop;
         let slots = parameters
@@ -73,8 +74,13 @@ impl Optimizer {
     pub fn step(&mut self, gradients: &[Tensor], rate: f64) -> Result<(), TchError> {
         let _plain = tch::no_grad_guard();
         self.step += 1;
-        for (slot, gradient) in self.slots.iter().zip(gradients) {
+        for (slot, gradient) in self.slots.iter_mut().zip(gradients) {
             let gradient = flat(gradient)?;
+            if let Some(adam) = adam(&self.spec) {
+                let Slot { parameter, first, second } = slot;
+                operators::adam(&adam, parameter, &gradient, first, second, self.step, rate)?;
+                continue;
+            }
             let len = slot.parameter.numel() as i64;
             for start in (0..len).step_by(PIECE as usize) {
                 let piece = |tensor: &Tensor| tensor.f_narrow(0, start, PIECE.min(len - start));
@@ -85,7 +91,7 @@ impl Optimizer {
                     first: state(&slot.first)?,
                     second: state(&slot.second)?,
                 };
-                piece.step(&self.spec, rate, self.step)?;
+                piece.step(&self.spec, rate)?;
             }
         }
         Ok(())
@@ -112,31 +118,17 @@ struct Piece {
 }
 
 impl Piece {
-    fn step(mut self, spec: &Spec, rate: f64, step: i32) -> Result<(), TchError> {
+    /// A step of SGD or RMSprop.
+    fn step(mut self, spec: &Spec, rate: f64) -> Result<(), TchError> {
         if spec.weight_decay > 0.0 {
-            if spec.kind == OptimizerKind::Adamw {
-                let _ = self.p.f_mul_scalar_(1.0 - rate * spec.weight_decay)?;
-            } else {
-                self.g = self.g.f_add(&self.p.f_mul_scalar(spec.weight_decay)?)?;
-            }
+            self.g = self.g.f_add(&self.p.f_mul_scalar(spec.weight_decay)?)?;
         }
-        match spec.kind {
-            OptimizerKind::Sgd => self.momentum(&self.g.shallow_clone(), spec.momentum, rate),
-            OptimizerKind::Rmsprop => {
-                let _ = self.second.f_lerp_(&self.g.f_square()?, 1.0 - RMSPROP_DECAY)?;
-                let direction = self.second.f_add_scalar(RMSPROP_EPSILON)?.f_rsqrt_()?.f_mul_(&self.g)?;
-                self.momentum(&direction, spec.momentum, rate)
-            }
-            OptimizerKind::Adam | OptimizerKind::Adamw => {
-                let _ = self.first.f_lerp_(&self.g, 1.0 - ADAM_BETA_1)?;
-                let _ = self.second.f_lerp_(&self.g.f_square()?, 1.0 - ADAM_BETA_2)?;
-                let (unbias_1, unbias_2) = (1.0 - ADAM_BETA_1.powi(step), 1.0 - ADAM_BETA_2.powi(step));
-                let mut denominator = self.second.f_sqrt()?.f_mul_scalar_(unbias_2.sqrt().recip())?;
-                let denominator = denominator.f_add_scalar_(ADAM_EPSILON)?;
-                let _ = self.p.f_sub_(&self.first.f_div(&denominator)?.f_mul_scalar_(rate / unbias_1)?)?;
-                Ok(())
-            }
+        if spec.kind == OptimizerKind::Rmsprop {
+            let _ = self.second.f_lerp_(&self.g.f_square()?, 1.0 - RMSPROP_DECAY)?;
+            let direction = self.second.f_add_scalar(RMSPROP_EPSILON)?.f_rsqrt_()?.f_mul_(&self.g)?;
+            return self.momentum(&direction, spec.momentum, rate);
         }
+        self.momentum(&self.g.shallow_clone(), spec.momentum, rate)
     }
 
     /// p −= rate · direction, or, with momentum m: v = m·v + direction, p −= rate · v.
@@ -150,6 +142,17 @@ impl Piece {
         let _ = self.p.f_sub_(&direction.f_mul_scalar(rate)?)?;
         Ok(())
     }
+}
+
+/// What it says of Adam, if it is Adam or AdamW.
+fn adam(spec: &Spec) -> Option<Adam> {
+    let decoupled = match spec.kind {
+        OptimizerKind::Adam => false,
+        OptimizerKind::Adamw => true,
+        OptimizerKind::Sgd | OptimizerKind::Rmsprop => return None,
+    };
+    let (betas, epsilon) = ((ADAM_BETA_1, ADAM_BETA_2), ADAM_EPSILON);
+    Some(Adam { betas, epsilon, weight_decay: spec.weight_decay, decoupled })
 }
 
 /// A one-dimensional view of a tensor, in memory order. Kernels lie channels-last; their gradients may lie otherwise, so

@@ -15,6 +15,7 @@ use super::sample::{self, Draw, Sample};
 use super::scope::Scope;
 use super::{Observer, Plan, Trained, TrainingData, TrainingError, seeds, weights};
 use crate::dataset::split::Split;
+use crate::memory;
 use crate::report::{Calibration, PhaseName, PhaseReport, Prediction, Report, SplitSummary, tempered};
 use crate::vision::augmentation::View;
 use crate::vision::backbone::Backbone;
@@ -69,6 +70,8 @@ impl<'a> Run<'a> {
         reporter.features(&planned.plan)?;
         let mut store = FeatureStore::open(plan, data, backbone, scope.from, &planned)?;
         store.ensure(&scope.samples(recipe, planned.plan.views), &mut reporter, stop)?;
+        // Extraction's blocks are of other sizes than training's.
+        memory::give_back();
         let draw = match planned.kept {
             None if recipe.augmentation.count > 0 => Draw::Fresh,
             _ => Draw::Stored { unaugmented: recipe.unaugmented(), views: planned.plan.views },

@@ -8,7 +8,7 @@ pub mod grad_cam;
 pub mod int8;
 pub mod layers;
 pub mod neighbours;
-mod operators;
+pub(crate) mod operators;
 pub mod outliers;
 pub mod picture;
 mod pixels;

@@ -84,6 +84,21 @@ unsafe extern "C" {
     ) -> c_int;
     fn topgraft_int8_max_pool(x: *const C_tensor, out: *mut *mut C_tensor, message: *mut c_char, length: usize) -> c_int;
     fn topgraft_int8_clip(x: *const C_tensor, steps: *const C_tensor, message: *mut c_char, length: usize) -> c_int;
+    fn topgraft_adam(
+        p: *const C_tensor,
+        gradient: *const C_tensor,
+        first: *const C_tensor,
+        second: *const C_tensor,
+        step: i64,
+        rate: c_double,
+        beta_1: c_double,
+        beta_2: c_double,
+        epsilon: c_double,
+        weight_decay: c_double,
+        decoupled: c_int,
+        message: *mut c_char,
+        length: usize,
+    ) -> c_int;
 }
 
 /// Convolution of `[N, C, H, W]` in channels-last memory with a kernel that is in oneDNN's layout. No gradients.
@@ -181,6 +196,54 @@ pub fn max_pool_uint8(x: &Tensor) -> Result<Tensor, TchError> {
 pub fn clip(x: &Tensor, steps: &mut Tensor) -> Result<(), TchError> {
     // SAFETY: the tensors are alive through the call, which reads the one and writes the other's numbers; `done` gives the rest.
     done(|message| unsafe { topgraft_int8_clip(x.as_ptr(), steps.as_ptr(), message, MESSAGE) })
+}
+
+/// Constants of [`adam`], in the words of Kingma and Ba (2014).
+#[derive(Debug, Clone, Copy)]
+pub struct Adam {
+    /// Decay of the mean gradient, and of the mean squared one.
+    pub betas: (f64, f64),
+    /// Keeps the root of the latter from zero.
+    pub epsilon: f64,
+    /// Per step, times the learning rate if it is decoupled.
+    pub weight_decay: f64,
+    /// Decay moves weights apart from the gradient (AdamW, Loshchilov and Hutter 2019) instead of being part of it.
+    pub decoupled: bool,
+}
+
+/// Step number `step`, 1 and up, of Adam in one pass: moves the parameters `p` by the learning `rate`, and both moments of the gradient.
+/// All four are f32 of one shape on one device, side by side in memory.
+pub fn adam(
+    adam: &Adam,
+    p: &mut Tensor,
+    gradient: &Tensor,
+    first: &mut Tensor,
+    second: &mut Tensor,
+    step: i32,
+    rate: f64,
+) -> Result<(), TchError> {
+    let Adam { betas: (beta_1, beta_2), epsilon, weight_decay, decoupled } = *adam;
+    let (p, gradient, first, second) = (p.as_ptr(), gradient.as_ptr(), first.as_ptr(), second.as_ptr());
+    let (step, decoupled) = (step.into(), decoupled.into());
+    // SAFETY: the tensors are alive through the call, which writes three tensors' numbers and reads the fourth's; it checks that they are
+    // of one size and without gaps; `done` gives the rest.
+    done(|message| unsafe {
+        topgraft_adam(
+            p,
+            gradient,
+            first,
+            second,
+            step,
+            rate,
+            beta_1,
+            beta_2,
+            epsilon,
+            weight_decay,
+            decoupled,
+            message,
+            MESSAGE,
+        )
+    })
 }
 
 /// Calls a shim function that answers with a new tensor.

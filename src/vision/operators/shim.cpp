@@ -1,6 +1,6 @@
 // Operators of libtorch that its Rust binding doesn't have, through its dispatcher: oneDNN's convolution with weights in its own
-// layout, and in 8 bits with fused ReLU and requantisation, the packing of 8-bit weights, and max pooling of 8-bit maps. And one that
-// libtorch itself lacks: floating point numbers clipped and cut off to uint8 in one pass.
+// layout, and in 8 bits with fused ReLU and requantisation, the packing of 8-bit weights, max pooling of 8-bit maps, and Adam's step in
+// one pass. And one that libtorch itself lacks: floating point numbers clipped and cut off to uint8 in one pass.
 #include "shim.h"
 
 #include <ATen/Context.h>
@@ -8,6 +8,9 @@
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/core/List.h>
 #include <ATen/core/ivalue.h>
+#include <ATen/ops/_fused_adam.h>
+#include <ATen/ops/_fused_adamw.h>
+#include <ATen/ops/full.h>
 #include <c10/util/Exception.h>
 
 #include <algorithm>
@@ -128,6 +131,24 @@ int topgraft_int8_clip(const at::Tensor* x, const at::Tensor* steps, char* messa
             case at::kBFloat16: return clip_all<int16_t>(numbers);
             default: TORCH_CHECK(false, "f32 and bf16 are clipped to uint8, not ", x->scalar_type());
         }
+    });
+}
+
+// Step number `step`, 1 and up, of Adam: `p` and both moments change in place. With `decoupled` it is AdamW's.
+int topgraft_adam(const at::Tensor* p, const at::Tensor* gradient, const at::Tensor* first, const at::Tensor* second, int64_t step,
+                  double rate, double beta_1, double beta_2, double epsilon, double weight_decay, int decoupled, char* message,
+                  size_t length) {
+    return guarded(message, length, [&] {
+        for (const at::Tensor* other : {p, gradient, first, second}) {
+            // The operator walks all of them by one index.
+            TORCH_CHECK(other->scalar_type() == at::kFloat && other->device() == p->device() && other->sizes() == p->sizes() &&
+                            other->is_contiguous(),
+                        "Adam steps on f32 of one shape, side by side on one device");
+        }
+        at::AutoDispatchBelowADInplaceOrView no_grad;
+        const at::Tensor steps = at::full({}, static_cast<double>(step), p->options().requires_grad(false));
+        const auto fused = decoupled ? at::_ops::_fused_adamw_::call : at::_ops::_fused_adam_::call;
+        fused({*p}, {*gradient}, {*first}, {*second}, {}, {steps}, rate, beta_1, beta_2, weight_decay, epsilon, false, false, {}, {});
     });
 }
 

@@ -50,6 +50,52 @@ fn numbers(count: i64) -> Tensor {
         .to_kind(Kind::Float)
 }
 
+/// Three steps of Adam on `count` numbers, as the operator takes them and by one operation of libtorch after another.
+fn stepped(count: i64, decoupled: bool) -> [(Tensor, Tensor); 3] {
+    let (rate, weight_decay) = (0.1, 0.5);
+    let adam = Adam { betas: (0.9, 0.999), epsilon: 1e-8, weight_decay, decoupled };
+    let state = || {
+        (numbers(count), Tensor::zeros([count], (Kind::Float, Device::Cpu)), Tensor::zeros([count], (Kind::Float, Device::Cpu)))
+    };
+    let ((mut p, mut m, mut v), (mut expected, mut first, mut second)) = (state(), state());
+    for step in 1..=3 {
+        let gradient = (numbers(count + 1).narrow(0, 1, count) - 0.3) * f64::from(step);
+        super::adam(&adam, &mut p, &gradient, &mut m, &mut v, step, rate).unwrap();
+        let gradient = if decoupled { gradient } else { gradient + &expected * weight_decay };
+        if decoupled {
+            expected = expected * (1.0 - rate * weight_decay);
+        }
+        first = first * 0.9 + &gradient * 0.1;
+        second = second * 0.999 + gradient.square() * 0.001;
+        let (unbias_1, unbias_2) = (1.0 - 0.9f64.powi(step), 1.0 - 0.999f64.powi(step));
+        expected = expected - (&first / unbias_1) * rate / ((&second / unbias_2).sqrt() + 1e-8);
+    }
+    [(p, expected), (m, first), (v, second)]
+}
+
+#[test]
+fn adam_moves_every_number_and_both_moments() {
+    // Whole vectors and what is left over beside them, by one thread and by several.
+    for (count, decoupled) in [(1, false), (7, true), (1000, false), (1_000_003, true), (1_000_003, false)] {
+        for (found, expected) in stepped(count, decoupled) {
+            assert!(found.allclose(&expected, 1e-4, 1e-6, false), "{count} numbers, decoupled: {decoupled}");
+        }
+    }
+}
+
+#[test]
+fn adam_refuses_what_does_not_lie_side_by_side() {
+    let adam = Adam { betas: (0.9, 0.999), epsilon: 1e-8, weight_decay: 0.0, decoupled: true };
+    let zeros = || numbers(6) * 0.0;
+    let refused = |gradient: &Tensor| {
+        let (mut p, mut m, mut v) = (numbers(6), zeros(), zeros());
+        super::adam(&adam, &mut p, gradient, &mut m, &mut v, 1, 0.1).unwrap_err().to_string()
+    };
+    for gradient in [numbers(5), numbers(12).slice(0, 0, 12, 2), numbers(6).to_kind(Kind::Double), numbers(6).reshape([2, 3])] {
+        assert!(refused(&gradient).contains("side by side"), "{gradient:?}");
+    }
+}
+
 /// Maps `[pictures, channels, height, width]` in channels-last memory.
 fn maps([pictures, channels, height, width]: [i64; 4]) -> Tensor {
     numbers(pictures * height * width * channels).reshape([pictures, height, width, channels]).permute([0, 3, 1, 2])
