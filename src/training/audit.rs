@@ -21,8 +21,6 @@ use crate::vision::backbone::Backbone;
 use crate::vision::device;
 use crate::vision::int8::Profile;
 
-/// Pictures a forward pass.
-const BATCH: usize = 64;
 /// Heads, each of which doesn't see a part of the pictures.
 const FOLDS: u32 = 5;
 /// Steps that a head learns for, and most pictures a step: a linear head needs no more.
@@ -77,10 +75,11 @@ fn seen(plan: &Plan<'_>, data: &TrainingData, observer: &mut dyn Observer, stop:
     let planned = planned(&demand, budget(&plan.features_dir, plan.feature_cache_bytes)?);
     let mut store = FeatureStore::open(plan, data, backbone, from, &planned)?;
     let images: Vec<usize> = (0..data.images.len()).collect();
-    let samples: Vec<Sample> = sample::seen(&images, &[recipe.unaugmented()]).collect();
+    let views = [recipe.unaugmented()];
+    let samples: Vec<Sample> = sample::seen(&images, &views).collect();
     let mut reporter = Reporter::new(observer);
     store.ensure(&samples, &mut reporter, stop)?;
-    let batches: Vec<Vec<Sample>> = samples.chunks(BATCH).map(<[Sample]>::to_vec).collect();
+    let batches = sample::passes(&images, &views);
     let mut rows = Vec::with_capacity(batches.len());
     store.each(Target::Head, &batches, stop, |_, x| {
         let mean = x.f_mean_dim(&[2i64, 3][..], false, Kind::Float)?;

@@ -8,7 +8,7 @@ use tch::Tensor;
 use super::TrainingError;
 use super::evaluate::Exam;
 use super::features::FeatureStore;
-use super::sample::{self, Sample};
+use super::sample;
 use crate::vision::augmentation::View;
 use crate::vision::neighbours::Neighbours;
 use crate::vision::outliers::{MeanDirections, Outliers};
@@ -19,9 +19,6 @@ const PICTURES_A_CLASS: usize = 32;
 
 /// Validation pictures whose distances are measured: ten for each percentile.
 const MEASURED: usize = 1000;
-
-/// Pictures a forward pass.
-const BATCH: usize = 64;
 
 /// What answers about a picture are made of beside the weights.
 #[derive(Debug)]
@@ -90,11 +87,11 @@ fn each(
     views: &[View],
     mut tell: impl FnMut(usize, &[f32]),
 ) -> Result<(), TrainingError> {
-    let batches: Vec<Vec<Sample>> = images.chunks(BATCH).map(|images| sample::seen(images, views).collect()).collect();
-    store.each(exam.target, &batches, exam.stop, |batch, x: Tensor| {
+    let pictures = sample::pictures_a_pass(views.len());
+    store.each(exam.target, &sample::passes(images, views), exam.stop, |batch, x: Tensor| {
         let answers = tail.answers(&x, views.len() as i64)?;
         let embeddings = Vec::<Vec<f32>>::try_from(&answers.embeddings)?;
-        images[batch * BATCH..].iter().zip(&embeddings).for_each(|(&image, embedding)| tell(image, embedding));
+        images[batch * pictures..].iter().zip(&embeddings).for_each(|(&image, embedding)| tell(image, embedding));
         Ok(())
     })
 }

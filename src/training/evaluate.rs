@@ -10,9 +10,6 @@ use super::sample::{self, Sample};
 use crate::vision::precision::Precision;
 use crate::vision::tail::Tail;
 
-/// Pictures a forward pass.
-const BATCH: usize = 64;
-
 /// Probabilities and what they come to.
 #[derive(Debug, Clone)]
 pub struct Evaluation {
@@ -50,9 +47,8 @@ pub fn evaluate(tail: &Tail, store: &mut FeatureStore<'_>, exam: &Exam<'_>) -> R
     let &Exam { images, labels, flip, target, precision, stop } = exam;
     let tail = tail.prepared(precision)?;
     let views = sample::evaluated(flip);
-    let batches: Vec<Vec<Sample>> = images.chunks(BATCH).map(|images| sample::seen(images, views).collect()).collect();
     let mut probabilities = Vec::with_capacity(images.len());
-    store.each(target, &batches, stop, |_, x| {
+    store.each(target, &sample::passes(images, views), stop, |_, x| {
         let answers = tail.answers(&x, views.len() as i64)?;
         probabilities.extend(Vec::<Vec<f32>>::try_from(&answers.probabilities)?);
         Ok(())

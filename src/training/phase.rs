@@ -1,7 +1,7 @@
 //! One phase: the epoch loop.
 
 use std::sync::atomic::AtomicBool;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tch::{Device, Kind, Reduction, TchError, Tensor};
 
@@ -18,14 +18,10 @@ use super::sample::{self, Draw, Sample};
 use super::shift::Shift;
 use super::{TrainingError, seeds};
 use crate::dataset::split::Split;
-use crate::memory;
 use crate::recipe::{ClassBalance, Phase, Recipe};
 use crate::report::{Epoch, PhaseName};
 use crate::vision::precision::Precision;
 use crate::vision::tail::Tail;
-
-/// An epoch at least this long is followed by giving back what it freed. Taking a gigabyte of pages anew takes a quarter of a second.
-const LONG_EPOCH: Duration = Duration::from_secs(10);
 
 /// What a phase trains on.
 pub struct PhaseRun<'a> {
@@ -90,11 +86,6 @@ impl PhaseRun<'_> {
                 seconds: began.elapsed().as_secs_f64(),
             };
             record.note(row, &learner, ended)?;
-            if began.elapsed() >= LONG_EPOCH {
-                // Training and evaluation free blocks of many sizes, and what lives on between them keeps the heap from using those
-                // again: without this it grew by half in the first few epochs.
-                memory::give_back();
-            }
             (last, evaluation) = (epoch, Some(found));
         }
         record.settle()?;

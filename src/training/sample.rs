@@ -77,6 +77,20 @@ pub fn seen<'a>(images: &'a [usize], views: &'a [View]) -> impl Iterator<Item = 
     images.iter().flat_map(move |&image| views.iter().map(move |&view| Sample { image, view }))
 }
 
+/// Views that go through the network together where nothing is learnt: as many as most training steps have, so that their memory is
+/// what those freed. Four times as many found no room between what lives on, and took half a gigabyte more.
+const VIEWS_A_PASS: usize = 32;
+
+/// How many pictures go through the network together, each in so many views.
+pub fn pictures_a_pass(views: usize) -> usize {
+    (VIEWS_A_PASS / views.max(1)).max(1)
+}
+
+/// The batches of `images` that go through the network together, each picture in all of `views`, side by side.
+pub fn passes(images: &[usize], views: &[View]) -> Vec<Vec<Sample>> {
+    images.chunks(pictures_a_pass(views.len())).map(|images| seen(images, views).collect()).collect()
+}
+
 /// The views that a picture is evaluated on: as it is, and mirrored too if `flip`.
 pub const fn evaluated(flip: bool) -> &'static [View] {
     if flip { &[View::Evaluation, View::Mirrored] } else { &[View::Evaluation] }
@@ -156,6 +170,18 @@ mod tests {
         let fresh = epoch(&train, &labels, ClassBalance::None, Draw::Fresh, 1, "p", 1);
         let views: std::collections::HashSet<View> = fresh.iter().map(|sample| sample.view).collect();
         assert!(views.len() > 295);
+    }
+
+    proptest! {
+        #[test]
+        fn a_pass_has_whole_pictures_and_all_of_them_come(count in 0usize..200, views in 1u32..40) {
+            let (images, views) = ((0..count).collect::<Vec<_>>(), (1..=views).map(View::Augmented).collect::<Vec<_>>());
+            let passes = passes(&images, &views);
+            prop_assert_eq!(passes.concat(), seen(&images, &views).collect::<Vec<_>>());
+            for pass in &passes {
+                prop_assert!(pass.len() % views.len() == 0 && pass.len() <= VIEWS_A_PASS.max(views.len()));
+            }
+        }
     }
 
     #[test]
