@@ -70,7 +70,7 @@ impl<'a> Run<'a> {
         reporter.features(&planned.plan)?;
         let mut store = FeatureStore::open(plan, data, backbone, scope.from, &planned)?;
         store.ensure(&scope.samples(recipe, planned.plan.views), &mut reporter, stop)?;
-        // Extraction's blocks are of other sizes than training's.
+        // Extraction's blocks are of other sizes than training's, and nothing of them is wanted any more.
         memory::give_back();
         let draw = match planned.kept {
             None if recipe.augmentation.count > 0 => Draw::Fresh,

@@ -77,8 +77,8 @@ pub fn seen<'a>(images: &'a [usize], views: &'a [View]) -> impl Iterator<Item = 
     images.iter().flat_map(move |&image| views.iter().map(move |&view| Sample { image, view }))
 }
 
-/// Views that go through the network together where nothing is learnt: as many as most training steps have, so that their memory is
-/// what those freed. Four times as many found no room between what lives on, and took half a gigabyte more.
+/// Views that go through the network together where nothing is learnt: as many as most training steps have, so that their blocks of
+/// memory are as large. With four times as many a worker took 1.7 to 2.4 GB instead of 1.5.
 const VIEWS_A_PASS: usize = 32;
 
 /// How many pictures go through the network together, each in so many views.
