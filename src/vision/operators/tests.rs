@@ -63,12 +63,12 @@ fn stepped(count: i64, decoupled: bool) -> [(Tensor, Tensor); 3] {
         super::adam(&adam, &mut p, &gradient, &mut m, &mut v, step, rate).unwrap();
         let gradient = if decoupled { gradient } else { gradient + &expected * weight_decay };
         if decoupled {
-            expected = expected * (1.0 - rate * weight_decay);
+            expected *= 1.0 - rate * weight_decay;
         }
         first = first * 0.9 + &gradient * 0.1;
         second = second * 0.999 + gradient.square() * 0.001;
         let (unbias_1, unbias_2) = (1.0 - 0.9f64.powi(step), 1.0 - 0.999f64.powi(step));
-        expected = expected - (&first / unbias_1) * rate / ((&second / unbias_2).sqrt() + 1e-8);
+        expected -= (&first / unbias_1) * rate / ((&second / unbias_2).sqrt() + 1e-8);
     }
     [(p, expected), (m, first), (v, second)]
 }
