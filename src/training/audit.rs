@@ -12,7 +12,7 @@ use super::features::{FeatureStore, Target, budget, demand, plan as planned};
 use super::optimizer::Optimizer;
 use super::phase::NO_CLASS;
 use super::progress::Reporter;
-use super::sample::{self, Sample};
+use super::sample;
 use super::{Observer, Plan, TrainingData, TrainingError, seeds};
 use crate::dataset::audit::{Evidence, Judgement, Neighbour};
 use crate::dataset::split::folds;
@@ -75,13 +75,11 @@ fn seen(plan: &Plan<'_>, data: &TrainingData, observer: &mut dyn Observer, stop:
     let planned = planned(&demand, budget(&plan.features_dir, plan.feature_cache_bytes)?);
     let mut store = FeatureStore::open(plan, data, backbone, from, &planned)?;
     let images: Vec<usize> = (0..data.images.len()).collect();
-    let views = [recipe.unaugmented()];
-    let samples: Vec<Sample> = sample::seen(&images, &views).collect();
+    let passes = sample::passes(&images, &[recipe.unaugmented()]);
     let mut reporter = Reporter::new(observer);
-    store.ensure(&samples, &mut reporter, stop)?;
-    let batches = sample::passes(&images, &views);
-    let mut rows = Vec::with_capacity(batches.len());
-    store.each(Target::Head, &batches, stop, |_, x| {
+    store.ensure(&passes.concat(), &mut reporter, stop)?;
+    let mut rows = Vec::with_capacity(passes.len());
+    store.each(Target::Head, &passes, stop, |_, x| {
         let mean = x.f_mean_dim(&[2i64, 3][..], false, Kind::Float)?;
         // Behind a ReLU: nothing is negative.
         rows.push(mean.f_sqrt()?.f_to_device(Device::Cpu)?);

@@ -87,11 +87,11 @@ fn each(
     views: &[View],
     mut tell: impl FnMut(usize, &[f32]),
 ) -> Result<(), TrainingError> {
-    let pictures = sample::pictures_a_pass(views.len());
-    store.each(exam.target, &sample::passes(images, views), exam.stop, |batch, x: Tensor| {
+    let passes = sample::passes(images, views);
+    store.each(exam.target, &passes, exam.stop, |pass, x: Tensor| {
         let answers = tail.answers(&x, views.len() as i64)?;
         let embeddings = Vec::<Vec<f32>>::try_from(&answers.embeddings)?;
-        images[batch * pictures..].iter().zip(&embeddings).for_each(|(&image, embedding)| tell(image, embedding));
+        passes[pass].iter().step_by(views.len()).zip(&embeddings).for_each(|(sample, embedding)| tell(sample.image, embedding));
         Ok(())
     })
 }

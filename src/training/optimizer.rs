@@ -74,11 +74,12 @@ impl Optimizer {
     pub fn step(&mut self, gradients: &[Tensor], rate: f64) -> Result<(), TchError> {
         let _plain = tch::no_grad_guard();
         self.step += 1;
+        let adam = adam(&self.spec);
         for (slot, gradient) in self.slots.iter_mut().zip(gradients) {
             let gradient = flat(gradient)?;
-            if let Some(adam) = adam(&self.spec) {
+            if let Some(adam) = &adam {
                 let Slot { parameter, first, second } = slot;
-                operators::adam(&adam, parameter, &gradient, first, second, self.step, rate)?;
+                operators::adam(adam, parameter, &gradient, first, second, self.step, rate)?;
                 continue;
             }
             let len = slot.parameter.numel() as i64;

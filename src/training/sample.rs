@@ -81,14 +81,10 @@ pub fn seen<'a>(images: &'a [usize], views: &'a [View]) -> impl Iterator<Item = 
 /// memory are as large. With four times as many a worker took 1.7 to 2.4 GB instead of 1.5.
 const VIEWS_A_PASS: usize = 32;
 
-/// How many pictures go through the network together, each in so many views.
-pub fn pictures_a_pass(views: usize) -> usize {
-    (VIEWS_A_PASS / views.max(1)).max(1)
-}
-
 /// The batches of `images` that go through the network together, each picture in all of `views`, side by side.
 pub fn passes(images: &[usize], views: &[View]) -> Vec<Vec<Sample>> {
-    images.chunks(pictures_a_pass(views.len())).map(|images| seen(images, views).collect()).collect()
+    let pictures = (VIEWS_A_PASS / views.len().max(1)).max(1);
+    images.chunks(pictures).map(|images| seen(images, views).collect()).collect()
 }
 
 /// The views that a picture is evaluated on: as it is, and mirrored too if `flip`.
