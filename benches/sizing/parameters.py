@@ -50,7 +50,7 @@ TABLE = [
     ("training_bytes", 430, "bytes a picture", COUNTED, "its record with two texts (220), its place in the split, what is wanted of it (120), an epoch's order (90)"),
     ("ingest_bytes", 550, "bytes a picture", COUNTED, "src/dataset/ingest/collect.rs: its path twice, content and record"),
     ("driver_bytes", 1500, "bytes a picture", ASSUMED, "a row of 11 columns as the database driver holds it while all are fetched"),
-    ("worker_bytes", 1.48e9, "bytes", MEASURED, f"{FLOWERS}: peak memory with AVX2 alone, whose layers learn in f32"),
+    ("worker_bytes", 1.12e9, "bytes", MEASURED, f"{FLOWERS}: peak memory with AVX2 alone, whose layers learn in f32"),
     ("feature_cache_bytes", 32 << 30, "bytes", COUNTED, "src/config/fields.rs, default"),
     ("probability_bytes", 13, "bytes a picture and class", MEASURED, "decisions.md: a report of 10,000 pictures and 100 classes, 13 MB"),
     ("near_colour", 0.085, "of all pairs", ASSUMED, "pictures whose green differs by 12 of 255 or less in one direction, were it normal with deviation 55"),

@@ -77,8 +77,8 @@ pub fn seen<'a>(images: &'a [usize], views: &'a [View]) -> impl Iterator<Item = 
     images.iter().flat_map(move |&image| views.iter().map(move |&view| Sample { image, view }))
 }
 
-/// Views that go through the network together where nothing is learnt: as many as most training steps have, so that their blocks of
-/// memory are as large. With four times as many a worker took 1.7 to 2.4 GB instead of 1.5.
+/// Views that go through the network together where nothing is learnt: as many as most training steps have, so that they find room in
+/// what those freed.
 const VIEWS_A_PASS: usize = 32;
 
 /// The batches of `images` that go through the network together, each picture in all of `views`, side by side.

@@ -254,6 +254,8 @@ fn load(library: &Path) -> Result<(), libloading::Error> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     #[test]
@@ -279,5 +281,23 @@ mod tests {
         assert!(resolve(PrecisionChoice::Int8, Device::Cpu, true).is_int8());
         assert_eq!(resolve(PrecisionChoice::Auto, Device::Cuda(0), true), Precision::Bf16);
         assert!(!resolve(PrecisionChoice::Auto, Device::Cpu, false).is_int8());
+    }
+
+    /// What `memory.rs` has an allocator for. A place is handed out again, or the heap grows by 16 MiB each time.
+    #[test]
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    fn a_dropped_tensor_is_room_for_the_next() {
+        crate::memory::keep();
+        let mut between = Vec::new();
+        let places: HashSet<usize> = (0..64)
+            .map(|_| {
+                let tensor = Tensor::ones([4 << 20], (Kind::Float, Device::Cpu));
+                between.push(Box::new([1u8; 100]));
+                // The page: where in it a block begins is random.
+                tensor.data_ptr() as usize / 4096
+            })
+            .collect();
+        // One, but for what other tests of the process take meanwhile.
+        assert!(places.len() < 32, "{} places, {} pieces between them", places.len(), between.len());
     }
 }
