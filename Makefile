@@ -8,8 +8,10 @@ BIN := target/release/topgraft
 FETCH = $(BIN) weights fetch --weights $(WEIGHTS)
 PYTHON ?= python3
 CLIENTS := target/clients
-# nextest runs each test in a process of its own; plain `cargo test` does as well where it isn't installed.
-TEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo "cargo nextest run" || echo "cargo test")
+# Tests of units share a process, since loading libtorch takes longer than most of them. Tests of the program have one each by nextest; plain
+# `cargo test` does as well where it isn't installed.
+UNITS := cargo test --release --locked --lib --bins
+PROGRAM := $(shell cargo nextest --version >/dev/null 2>&1 && echo "cargo nextest run" || echo "cargo test") --release --locked --test it
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build weights browser serve demo test bench bench-serve bench-page sizing screenshots audit soak contract fuzz lint deps deploy-check docker-check clean
@@ -43,12 +45,17 @@ $(CLIENTS)/installed: tests/clients/requirements.txt
 browser:
 	@scripts/browser.sh $(CLIENTS)/axe
 
+# What tests need beside themselves.
+test: export TOPGRAFT_TEST_AXE = $(abspath $(CLIENTS)/axe/axe.min.js)
+test: export TOPGRAFT_TEST_PYTHON = $(abspath $(CLIENTS)/bin/python)
+test: export TOPGRAFT_TEST_WEIGHTS = $(abspath $(WEIGHTS))
 # The tests' own build of the binary gets the weights: dependencies of tests turn on features of what both share, so `build` would
 # compile most of it a second time.
 test: setup $(CLIENTS)/installed browser ## run every test
-	$(TEST) --release --locked --no-run
+	cargo test --release --locked --lib --bins --test it --no-run
 	@$(FETCH)
-	TOPGRAFT_TEST_AXE=$(abspath $(CLIENTS)/axe/axe.min.js) TOPGRAFT_TEST_PYTHON=$(abspath $(CLIENTS)/bin/python) TOPGRAFT_TEST_WEIGHTS=$(abspath $(WEIGHTS)) scripts/postgres.sh $(TEST) --release --locked
+	scripts/postgres.sh $(UNITS)
+	scripts/postgres.sh $(PROGRAM)
 
 bench: weights ## time each stage beside the machine's limits; DATASET=path, WHOLE=1 for a whole run, PEER=script BODY=onnx for a peer
 	cargo bench --locked --bench pipeline -- --weights $(abspath $(WEIGHTS)) $(if $(DATASET),--dataset '$(abspath $(DATASET))') $(if $(WHOLE),--whole)

@@ -92,6 +92,26 @@ fn keys_are_made_and_revoked_beside_a_running_server() {
     assert!([&first, &admin, &limited].iter().all(|key| !log.contains(&key[12..])), "{log}");
 }
 
+/// Everything that is logged at all, by whatever crate.
+#[test]
+fn secrets_are_in_no_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path();
+    let key = create(data, &["--name", "right", "--scope", "train"]);
+    // Of the one, with the secret of another.
+    let wrong = format!("{}{}", &key[..12], &create(data, &["--name", "other", "--scope", "train"])[12..]);
+    let flags = ["--workers", "0", "--auth", "required"];
+    let server = Server::start_among(data, &flags, &[("RUST_LOG", "trace".to_owned())]);
+    for (sent, status) in [(&key, 404), (&wrong, 401)] {
+        let headers = [("authorization", &*bearer(sent)), ("content-type", "application/json")];
+        server.get_with(&format!("/v1/jobs/{}?key={sent}", uuid::Uuid::nil()), &headers).expect(status);
+        server.post_with("/v1/jobs", &headers, br#"{"dataset": "d", "model": "m"}"#).expect(status);
+    }
+    let log = server.log();
+    assert!(log.contains("DEBUG") && log.contains("/v1/jobs") && log.contains(&key[3..11]), "{log}");
+    assert!(!log.contains(&key[12..]) && !log.contains(&wrong[12..]), "{log}");
+}
+
 #[test]
 fn what_can_not_be_a_key_is_refused_with_the_reason() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,5 +1,7 @@
 //! Rates and quotas.
 
+use serde_json::json;
+
 use super::*;
 use crate::api::tests::pictures;
 use crate::dataset::testing::zip;
