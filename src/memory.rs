@@ -2,13 +2,10 @@
 //!
 //! jemalloc, and for libtorch too. Tensors are aligned to 64 bytes, and glibc doesn't find an aligned block again that was freed once
 //! anything small lies beside it (its bug 14581): 64 blocks of 16 MiB, each freed before the next, take 1,009 MB there and 19 MB here.
-
-/// Keeps memory that was freed for what is allocated next, until it is [given back](give_back): a training step allocates and frees the
-/// same tensors as the one before it, and taking their pages from the kernel anew each time was a fifth of a step in f32.
-pub fn keep() {
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    jemalloc::keep();
-}
+//!
+//! What was freed is kept for what is allocated next, until it is [given back](give_back). A training step allocates and frees the same
+//! tensors as the one before it, and so does a batch of predictions; taking their pages from the kernel anew each time was a fifth of a
+//! step in f32, and 25 ms of 390 of a prediction.
 
 /// Gives back to the kernel all that was freed.
 pub fn give_back() {
@@ -18,7 +15,7 @@ pub fn give_back() {
 
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod jemalloc {
-    use std::ffi::{CStr, c_int};
+    use std::ffi::CStr;
     use std::ptr;
 
     use tikv_jemalloc_sys::mallctl;
@@ -27,50 +24,21 @@ mod jemalloc {
     #[global_allocator]
     static ALLOCATOR: Jemalloc = Jemalloc;
 
-    /// Read by jemalloc when it starts. One heap for all threads: what one of them frees another finds.
+    /// Read by jemalloc when it starts. One heap for all threads, so that one of them finds what another freed, and nothing of it goes back
+    /// by itself.
     // SAFETY: it is what jemalloc declares (a pointer to characters that end with a zero), and nobody else defines it.
     #[unsafe(export_name = "malloc_conf")]
-    static SETTINGS: &[u8; 10] = b"narenas:1\0";
-
-    /// Never, as the time after which what was freed goes back by itself.
-    const NEVER: isize = -1;
-
-    /// How long memory stays that was freed: of heaps that are made later, and of the one that is there.
-    const DECAYS: [&CStr; 4] =
-        [c"arenas.dirty_decay_ms", c"arenas.muzzy_decay_ms", c"arena.0.dirty_decay_ms", c"arena.0.muzzy_decay_ms"];
-
-    /// The same of the heap for blocks of 8 MiB and more, which is made when the first of them is allocated.
-    const DECAYS_OF_LARGE: [&CStr; 2] = [c"arena.1.dirty_decay_ms", c"arena.1.muzzy_decay_ms"];
+    static SETTINGS: &[u8; 28] = b"narenas:1,dirty_decay_ms:-1\0";
 
     /// All heaps at once are number 4096 (`MALLCTL_ARENAS_ALL`).
     const PURGE: &CStr = c"arena.4096.purge";
 
-    pub fn keep() {
-        for name in DECAYS {
-            told(name, set(name, NEVER));
-        }
-        for name in DECAYS_OF_LARGE {
-            // Refused if that heap isn't there yet; then it is made as all later ones are.
-            set(name, NEVER);
-        }
-    }
-
     pub fn give_back() {
         // SAFETY: the name ends with a zero, and nothing is read or written.
         let failed = unsafe { mallctl(PURGE.as_ptr(), ptr::null_mut(), ptr::null_mut(), ptr::null_mut(), 0) };
-        told(PURGE, failed);
-    }
-
-    fn set(name: &CStr, mut value: isize) -> c_int {
-        // SAFETY: the name ends with a zero; all of these settings are read as one `ssize_t`, which is what is there.
-        unsafe { mallctl(name.as_ptr(), ptr::null_mut(), ptr::null_mut(), (&raw mut value).cast(), size_of::<isize>()) }
-    }
-
-    /// Memory is less well used without a setting, but nothing is wrong.
-    fn told(name: &CStr, failed: c_int) {
         if failed != 0 {
             let error = std::io::Error::from_raw_os_error(failed);
-            tracing::warn!(%error, setting = %name.to_string_lossy(), "jemalloc refuses a setting");
+            tracing::warn!(%error, "jemalloc gives no memory back");
         }
     }
 
@@ -88,13 +56,7 @@ mod jemalloc {
 
         #[test]
         fn settings_are_read() {
-            assert_eq!(get(c"opt.narenas", 0u32), 1);
-            // Before and after there is a heap for large blocks.
-            for _ in 0..2 {
-                keep();
-                drop(std::hint::black_box(vec![1u8; 16 << 20]));
-                assert!(DECAYS.iter().chain(&DECAYS_OF_LARGE).all(|name| get(name, 0) == NEVER));
-            }
+            assert_eq!((get(c"opt.narenas", 0u32), get(c"opt.dirty_decay_ms", 0isize)), (1, -1));
         }
 
         /// Pages that the process has in memory.
@@ -105,7 +67,6 @@ mod jemalloc {
 
         #[test]
         fn freed_memory_stays_until_it_is_given_back() {
-            keep();
             // 512 MiB are 131,072 pages. Other tests may take and give some meanwhile, so it is tried a few times.
             let all = 100_000;
             let seen = (0..10).any(|_| {

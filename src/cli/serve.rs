@@ -14,7 +14,6 @@ use topgraft::api::{self, AppState};
 use topgraft::config::{Settings, SettingsArgs};
 use topgraft::inference::{Predictor, PredictorSettings};
 use topgraft::jobs::{Supervisor, WorkerHealth, worker};
-use topgraft::memory;
 use topgraft::storage::{Storage, StorageError};
 use topgraft::store::Store;
 use topgraft::webhooks::{Deliverer, SigningSecret};
@@ -94,7 +93,6 @@ pub fn serve(args: ServeArgs) -> Result<()> {
 /// Runs queued jobs until asked to stop.
 pub fn worker(args: WorkerArgs) -> Result<()> {
     let settings = prepare(args.settings)?;
-    memory::keep();
     // Before there are threads: they inherit it. Predictions on the same processors go first.
     if let Err(error) = rustix::process::nice(i32::from(settings.worker_nice)) {
         tracing::warn!(%error, nice = settings.worker_nice, "the worker keeps its priority");

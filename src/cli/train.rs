@@ -11,7 +11,6 @@ use topgraft::charts;
 use topgraft::config::{Settings, SettingsArgs};
 use topgraft::dataset::ingest::{IngestProgress, ingest};
 use topgraft::dataset::pack::Pack;
-use topgraft::memory;
 use topgraft::recipe::RecipeRequest;
 use topgraft::report::{Epoch, PhaseName, Stage};
 use topgraft::training::{self, Event, Identity, Observer, ObserverError, Plan, TrainingData};
@@ -41,7 +40,6 @@ pub struct TrainArgs {
 pub fn run(args: TrainArgs) -> Result<()> {
     let settings = args.settings.resolve()?;
     super::start_logging(&settings, "warn");
-    memory::keep();
     super::prepare_device(&settings)?;
     if args.model.exists() {
         bail!("{} exists already: name a new folder with --model", args.model.display());

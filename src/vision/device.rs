@@ -287,7 +287,6 @@ mod tests {
     #[test]
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     fn a_dropped_tensor_is_room_for_the_next() {
-        crate::memory::keep();
         let mut between = Vec::new();
         let places: HashSet<usize> = (0..64)
             .map(|_| {
