@@ -135,7 +135,12 @@ impl Server {
     }
 
     pub fn delete(&self, path: &str) -> Answer {
-        answer(agent().delete(format!("{}{path}", self.address)).call().unwrap())
+        self.delete_with(path, &[])
+    }
+
+    pub fn delete_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let request = agent().delete(format!("{}{path}", self.address));
+        answer(headers.iter().fold(request, |request, (name, value)| request.header(*name, *value)).call().unwrap())
     }
 
     pub fn post(&self, path: &str, content_type: &str, body: &[u8]) -> Answer {
