@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Cuda, Device, Kind, TchError, Tensor};
 
 use super::precision::{Precision, PrecisionChoice};
+use super::processor;
 
 /// Which device a process is to use. Its text is `auto`, `cpu` or `cuda:N`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -155,13 +156,13 @@ pub fn threads() -> usize {
 /// What `choice` comes to on `device` for weights that may have 8-bit scales.
 #[must_use]
 pub fn resolve(choice: PrecisionChoice, device: Device, scales: bool) -> Precision {
-    let learning = if device.is_cuda() || cpu_multiplies_bf16() { Precision::Bf16 } else { Precision::F32 };
+    let learning = if device.is_cuda() || processor::multiplies_bf16() { Precision::Bf16 } else { Precision::F32 };
     let int8 = if learning == Precision::Bf16 { Precision::Int8 } else { Precision::Int8F32 };
     match choice {
         PrecisionChoice::F32 => Precision::F32,
         PrecisionChoice::Bf16 => Precision::Bf16,
         PrecisionChoice::Int8 => int8,
-        PrecisionChoice::Auto if !device.is_cuda() && scales && cpu_computes_int8() => int8,
+        PrecisionChoice::Auto if !device.is_cuda() && scales && processor::computes_int8() => int8,
         PrecisionChoice::Auto => learning,
     }
 }
@@ -171,8 +172,8 @@ pub fn resolve(choice: PrecisionChoice, device: Device, scales: bool) -> Precisi
 pub fn fast(device: Device, scales: bool) -> Vec<Precision> {
     let choices = [PrecisionChoice::F32, PrecisionChoice::Bf16, PrecisionChoice::Int8];
     let is_fast = |choice: &PrecisionChoice| match choice {
-        PrecisionChoice::Bf16 => device.is_cuda() || cpu_multiplies_bf16(),
-        PrecisionChoice::Int8 => !device.is_cuda() && scales && cpu_computes_int8(),
+        PrecisionChoice::Bf16 => device.is_cuda() || processor::multiplies_bf16(),
+        PrecisionChoice::Int8 => !device.is_cuda() && scales && processor::computes_int8(),
         PrecisionChoice::F32 | PrecisionChoice::Auto => true,
     };
     choices.into_iter().filter(is_fast).map(|choice| resolve(choice, device, scales)).collect()
@@ -192,47 +193,6 @@ pub const fn kind(precision: Precision) -> Kind {
 pub fn libraries() -> Vec<(&'static str, &'static str)> {
     // tch's minor version is bound to libtorch's release, and torch-sys refuses to build against another.
     vec![("tch", "0.24.0"), ("libtorch", "2.11.0")]
-}
-
-/// bf16 without these instructions is emulated, and slower than f32.
-fn cpu_multiplies_bf16() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    {
-        std::arch::is_x86_feature_detected!("avx512bf16")
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    {
-        false
-    }
-}
-
-/// Whether layers in 8-bit integers are faster than in floats: by products of 8 bits (VNNI), or by exact filtering with products of 16.
-fn cpu_computes_int8() -> bool {
-    cpu_has_vnni() || cpu_has_avx2()
-}
-
-/// Whether the processor adds up products of 8 bits in 32.
-pub(super) fn cpu_has_vnni() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    {
-        std::arch::is_x86_feature_detected!("avx512vnni") || std::arch::is_x86_feature_detected!("avxvnni")
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    {
-        false
-    }
-}
-
-/// Whether the processor multiplies vectors of sixteen numbers of 16 bits.
-pub(super) fn cpu_has_avx2() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    {
-        std::arch::is_x86_feature_detected!("avx2")
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    {
-        false
-    }
 }
 
 /// `libtorch_cuda.so` beside the `libtorch_cpu.so` that this process has mapped.

@@ -14,6 +14,7 @@ pub mod picture;
 mod pixels;
 pub mod precision;
 pub mod preprocessing;
+mod processor;
 pub mod tail;
 pub mod thumbnail;
 pub mod weights;

@@ -3,8 +3,8 @@
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::KernelSteps;
-use crate::vision::device;
 use crate::vision::operators;
+use crate::vision::processor;
 use crate::vision::weights::ConvWeights;
 
 /// Side of the input that weights are packed for, in pixels, whatever the layer. oneDNN chooses a layout by the size of its work, and
@@ -26,7 +26,7 @@ pub enum Arithmetic {
 impl Arithmetic {
     /// The faster one here.
     pub fn of_this_processor() -> Self {
-        if device::cpu_has_avx2() && !device::cpu_has_vnni() { Self::Filtered } else { Self::EightBit }
+        if processor::has_avx2() && !processor::has_vnni() { Self::Filtered } else { Self::EightBit }
     }
 }
 
