@@ -36,6 +36,8 @@ fn compiled(library: &str, include: &Path, files: &[&str], flags: &[&str]) {
         .flag("-fopenmp")
         .flags(flags)
         .include(include)
+        // Theirs would be a tenth of the library.
+        .debug(false)
         // Warnings in libtorch's own headers are not ours to mend.
         .warnings(false)
         // Vectors are passed in functions that are compiled into others only.
