@@ -151,7 +151,7 @@ pub(super) fn resample(picture: &Picture, region: &Region, width: u32, height: u
         region.size[0],
         region.size[1],
     );
-    // Of one type of pixels, as `resize` would be compiled for all thirteen: a fifth of this crate's machine code.
+    // Of one type of pixels, as `resize` would be compiled for all thirteen: a seventh of this crate's machine code.
     Resizer::new().resize_typed(&source, &mut target, &options).expect("a Region lies in its picture; nothing else is refused");
     bytes
 }
