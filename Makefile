@@ -83,7 +83,7 @@ soak: weights ## kill workers and servers at random, KILLS=100 times; every job 
 contract: weights ## hold the API's description against the server, for SECONDS=300 (needs Pillow and schemathesis)
 	$(PYTHON) scripts/contract.py --binary $(BIN) --weights $(abspath $(WEIGHTS)) $(if $(SECONDS),--seconds $(SECONDS))
 
-deps: setup ## dependencies: none unused, licences and sources as deny.toml has them, no known advisory
+deps: ## dependencies: none unused, licences and sources as deny.toml has them, no known advisory
 	scripts/deps.sh
 
 deploy-check: ## check the images', Compose's and Kubernetes' files, without an engine or a cluster
