@@ -10,7 +10,7 @@ PYTHON ?= python3
 CLIENTS := target/clients
 # Tests of units share a process, since loading libtorch takes longer than most of them. Tests of the program have one each by nextest; plain
 # `cargo test` does as well where it isn't installed.
-UNITS := cargo test --release --locked --lib --bins
+UNITS := cargo test --release --locked --lib
 PROGRAM := $(shell cargo nextest --version >/dev/null 2>&1 && echo "cargo nextest run" || echo "cargo test") --release --locked --test it
 
 .DEFAULT_GOAL := help
@@ -52,7 +52,7 @@ test: export TOPGRAFT_TEST_WEIGHTS = $(abspath $(WEIGHTS))
 # The tests' own build of the binary gets the weights: dependencies of tests turn on features of what both share, so `build` would
 # compile most of it a second time.
 test: setup $(CLIENTS)/installed browser ## run every test
-	cargo test --release --locked --lib --bins --test it --no-run
+	cargo test --release --locked --lib --test it --no-run
 	@$(FETCH)
 	scripts/postgres.sh $(UNITS)
 	scripts/postgres.sh $(PROGRAM)

@@ -3,7 +3,7 @@
 //! The rooms, and which may know which:
 //!
 //! ```text
-//! main, cli  →  api  →  web, jobs, upkeep, inference, webhooks  →  training, dataset, store, artifact, storage  →  vision
+//! cli  →  api  →  web, jobs, upkeep, inference, webhooks  →  training, dataset, store, artifact, storage  →  vision
 //! ```
 //!
 //! Nothing points back up. `access`, `charts`, `recipe`, `report`, `names`, `hex`, `disk`, `memory` and `config` are what any room may use.
@@ -14,6 +14,7 @@ pub mod access;
 pub mod api;
 pub mod artifact;
 pub mod charts;
+pub mod cli;
 pub mod config;
 pub mod dataset;
 pub mod disk;

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use indicatif::HumanBytes;
-use topgraft::config::SettingsArgs;
-use topgraft::store::{Database, Store};
-use topgraft::upkeep;
+
+use crate::config::SettingsArgs;
+use crate::store::{Database, Store};
+use crate::upkeep;
 
 /// Where to.
 #[derive(Debug, Args)]

@@ -3,9 +3,10 @@
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
-use topgraft::config::SettingsArgs;
-use topgraft::store::Store;
-use topgraft::upkeep::{self, CheckReport};
+
+use crate::config::SettingsArgs;
+use crate::store::Store;
+use crate::upkeep::{self, CheckReport};
 
 /// What to check, and what to do about it.
 #[derive(Debug, Args)]

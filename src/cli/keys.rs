@@ -6,10 +6,11 @@ use anyhow::{Context, Result, bail};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use clap::{Args, Subcommand};
 use serde_json::json;
-use topgraft::access::{Key, KeyId, Scope};
-use topgraft::config::SettingsArgs;
-use topgraft::names::Name;
-use topgraft::store::{ApiKey, NewApiKey, Store};
+
+use crate::access::{Key, KeyId, Scope};
+use crate::config::SettingsArgs;
+use crate::names::Name;
+use crate::store::{ApiKey, NewApiKey, Store};
 
 /// What to do about keys.
 #[derive(Debug, Args)]

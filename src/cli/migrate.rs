@@ -2,8 +2,9 @@
 
 use anyhow::{Context, Result};
 use clap::Args;
-use topgraft::config::SettingsArgs;
-use topgraft::store::Store;
+
+use crate::config::SettingsArgs;
+use crate::store::Store;
 
 /// Which database.
 #[derive(Debug, Args)]

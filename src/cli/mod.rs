@@ -1,27 +1,91 @@
-//! One file a subcommand.
+//! The command line, one file a subcommand: a server, its worker, and the same training and prediction without a server.
+//!
+//! In the library, not the binary: an `async fn` is compiled by whoever polls it, and the binary would compile much of the library again.
 
-pub mod backup;
-pub mod check;
-pub mod keys;
-pub mod migrate;
-pub mod models;
-pub mod predict;
-pub mod serve;
-pub mod train;
-pub mod webhooks;
-pub mod weights;
+mod backup;
+mod check;
+mod keys;
+mod migrate;
+mod models;
+mod predict;
+mod serve;
+mod train;
+mod webhooks;
+mod weights;
 
 use std::io::IsTerminal;
 use std::path::Path;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
-use topgraft::config::{LogFormat, Settings};
-use topgraft::storage::Storage;
-use topgraft::store::Database;
-use topgraft::vision::device;
+use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
+
+use crate::config::{LogFormat, Settings};
+use crate::storage::Storage;
+use crate::store::Database;
+use crate::vision::device;
+
+/// Fine-tune ImageNet VGG16 on labelled pictures and serve the classifier.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the HTTP API and keep worker processes running
+    Serve(serve::ServeArgs),
+    /// Run queued jobs, beside a server on the same database and files
+    Worker(serve::WorkerArgs),
+    /// Train without a server
+    Train(Box<train::TrainArgs>),
+    /// Classify pictures with a trained model, without a server
+    Predict(Box<predict::PredictArgs>),
+    /// Models from other machines
+    Models(models::ModelsArgs),
+    /// Keys for the API
+    Keys(keys::KeysArgs),
+    /// Bring the database's tables up to date; servers and workers do so at their start, if they may
+    Migrate(migrate::MigrateArgs),
+    /// Check every byte that is kept, beside a running server or without one
+    Check(check::CheckArgs),
+    /// Copy the data folder, beside a running server or without one
+    Backup(backup::BackupArgs),
+    /// The ImageNet weights of the backbone
+    Weights(weights::WeightsArgs),
+    /// Messages to users' servers
+    Webhooks(webhooks::WebhooksArgs),
+}
+
+/// The program: does what the command line asks for. The exit status is 0, or 1 after a message about what went wrong; 2 is clap's, for a line that it
+/// can't read.
+pub fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Serve(args) => serve::serve(args),
+        Command::Worker(args) => serve::worker(args),
+        Command::Train(args) => train::run(*args),
+        Command::Predict(args) => predict::run(*args),
+        Command::Models(args) => models::run(args),
+        Command::Keys(args) => keys::run(args),
+        Command::Migrate(args) => migrate::run(args),
+        Command::Check(args) => check::run(args),
+        Command::Backup(args) => backup::run(args),
+        Command::Weights(args) => weights::run(args),
+        Command::Webhooks(args) => webhooks::run(args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("topgraft: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
 
 /// Sets logging up: `RUST_LOG` decides what is logged, the settings how it looks.
 fn start_logging(settings: &Settings, default_level: &str) {

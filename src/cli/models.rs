@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
-use topgraft::config::SettingsArgs;
-use topgraft::jobs;
-use topgraft::names::Name;
-use topgraft::store::Store;
+
+use crate::config::SettingsArgs;
+use crate::jobs;
+use crate::names::Name;
+use crate::store::Store;
 
 /// What to do about models.
 #[derive(Debug, Args)]

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use tokio::time::Instant;
-use topgraft::config::SettingsArgs;
-use topgraft::inference::{Call, Input, ModelRef, Predictor};
+
+use crate::config::SettingsArgs;
+use crate::inference::{Call, Input, ModelRef, Predictor};
 
 /// How long a portion of pictures may take: nobody else waits for this program, so longer than anything takes.
 const PATIENCE: Duration = Duration::from_secs(24 * 3600);

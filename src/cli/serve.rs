@@ -10,14 +10,15 @@ use clap::Args;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use topgraft::api::{self, AppState};
-use topgraft::config::{Settings, SettingsArgs};
-use topgraft::inference::{Predictor, PredictorSettings};
-use topgraft::jobs::{Supervisor, WorkerHealth, worker};
-use topgraft::storage::{Storage, StorageError};
-use topgraft::store::Store;
-use topgraft::webhooks::{Deliverer, SigningSecret};
 use uuid::Uuid;
+
+use crate::api::{self, AppState};
+use crate::config::{Settings, SettingsArgs};
+use crate::inference::{Predictor, PredictorSettings};
+use crate::jobs::{Supervisor, WorkerHealth, worker};
+use crate::storage::{Storage, StorageError};
+use crate::store::Store;
+use crate::webhooks::{Deliverer, SigningSecret};
 
 /// How to serve.
 #[derive(Debug, Args)]

@@ -6,15 +6,16 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
-use topgraft::artifact;
-use topgraft::charts;
-use topgraft::config::{Settings, SettingsArgs};
-use topgraft::dataset::ingest::{IngestProgress, ingest};
-use topgraft::dataset::pack::Pack;
-use topgraft::recipe::RecipeRequest;
-use topgraft::report::{Epoch, PhaseName, Stage};
-use topgraft::training::{self, Event, Identity, Observer, ObserverError, Plan, TrainingData};
-use topgraft::vision::weights::BodyWeights;
+
+use crate::artifact;
+use crate::charts;
+use crate::config::{Settings, SettingsArgs};
+use crate::dataset::ingest::{IngestProgress, ingest};
+use crate::dataset::pack::Pack;
+use crate::recipe::RecipeRequest;
+use crate::report::{Epoch, PhaseName, Stage};
+use crate::training::{self, Event, Identity, Observer, ObserverError, Plan, TrainingData};
+use crate::vision::weights::BodyWeights;
 
 /// The pictures' file names in the model's folder.
 const CURVES: &str = "curves.svg";
@@ -81,7 +82,7 @@ fn draw(path: &Path, svg: String) -> Result<()> {
     std::fs::write(path, svg).with_context(|| format!("{} can't be written", path.display()))
 }
 
-fn recipe(text: &str) -> Result<topgraft::recipe::Recipe> {
+fn recipe(text: &str) -> Result<crate::recipe::Recipe> {
     let json = match text.strip_prefix('@') {
         Some(file) => std::fs::read_to_string(file).with_context(|| format!("the recipe {file} can't be read"))?,
         None => text.to_owned(),

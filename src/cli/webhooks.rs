@@ -2,8 +2,9 @@
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
-use topgraft::config::SettingsArgs;
-use topgraft::webhooks::SigningSecret;
+
+use crate::config::SettingsArgs;
+use crate::webhooks::SigningSecret;
 
 /// What to do about webhooks.
 #[derive(Debug, Args)]

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
-use topgraft::config::SettingsArgs;
-use topgraft::vision::weights::{self, FetchOptions, FetchSource};
+
+use crate::config::SettingsArgs;
+use crate::vision::weights::{self, FetchOptions, FetchSource};
 
 /// What to do about weights.
 #[derive(Debug, Args)]
