@@ -107,11 +107,11 @@ fn photograph(pictures: &[(usize, Picture)]) -> anyhow::Result<Vec<u8>> {
 /// The frozen layers below block 5, on noise; then all that a picture's features take.
 fn prefix(body: &BodyWeights, device: Device, limits: &Limits) -> anyhow::Result<()> {
     let operations = operations(0, FROZEN, SIDE);
-    for choice in [PrecisionChoice::Int8, PrecisionChoice::Bf16, PrecisionChoice::F32] {
-        let precision = device::resolve(choice, device, true);
+    // Those that the device has instructions for.
+    for precision in device::fast(device, true) {
         let limit = match precision {
             Precision::Int8 | Precision::Int8F32 => limits.int8,
-            Precision::Bf16 => Some(limits.bf16),
+            Precision::Bf16 => limits.bf16,
             Precision::F32 => Some(limits.f32),
         };
         let rate = passes(&Backbone::new(body, precision, device, UnfreezeFrom::BLOCK5_CONV1)?, frozen)?;
@@ -173,7 +173,7 @@ fn passes(backbone: &Backbone, pass: Pass) -> anyhow::Result<f64> {
 /// Forward and backward through what learns, on noise.
 fn steps(body: &BodyWeights, device: Device, limits: &Limits) -> anyhow::Result<()> {
     let precision = device::resolve(PrecisionChoice::Auto, device, true).learning();
-    let rate = if precision == Precision::Bf16 { limits.bf16 } else { limits.f32 };
+    let limit = if precision == Precision::Bf16 { limits.bf16 } else { Some(limits.f32) };
     let noise = |side: i64| {
         let x = Tensor::f_rand([BATCH, side, side, 512], (Kind::Float, device))?;
         x.f_to_kind(device::kind(precision))?.f_permute([0, 3, 1, 2])
@@ -193,7 +193,7 @@ fn steps(body: &BodyWeights, device: Device, limits: &Limits) -> anyhow::Result<
         })
     };
     let fine_tune = step(&tail(Tail::convs(body, UnfreezeFrom::BLOCK5_CONV1, device)?)?, &noise(14)?)?;
-    row("block 5 and head, a step", BATCH as f64 / fine_tune, Some((rate / block5, "matrix products")));
+    row("block 5 and head, a step", BATCH as f64 / fine_tune, limit.map(|rate| (rate / block5, "matrix products")));
     let warm_up = step(&tail(Vec::new())?, &noise(7)?)?;
     row("head alone, a step", BATCH as f64 / warm_up, Some((limits.f32 / (2.0 * head), "matrix products")));
     println!();
