@@ -53,13 +53,15 @@ fn make(folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Times of a run's parts.
-#[derive(Default)]
+/// Times of a run's parts, in seconds.
 struct Clock {
+    began: Instant,
+    features_began: Option<Instant>,
     features: f64,
     rows: u64,
+    /// Until the first epoch began.
+    first_epoch: f64,
     epochs: Vec<Epoch>,
-    began: Option<Instant>,
 }
 
 impl Observer for Clock {
@@ -67,10 +69,15 @@ impl Observer for Clock {
         match event {
             Event::Features(plan) => self.rows = plan.rows,
             Event::Progress(progress) if progress.phase == Stage::Features => {
-                let began = *self.began.get_or_insert_with(Instant::now);
+                let began = *self.features_began.get_or_insert_with(Instant::now);
                 self.features = began.elapsed().as_secs_f64();
             }
-            Event::Epoch(epoch) => self.epochs.push(*epoch),
+            Event::Epoch(epoch) => {
+                if self.epochs.is_empty() {
+                    self.first_epoch = self.began.elapsed().as_secs_f64() - epoch.seconds;
+                }
+                self.epochs.push(*epoch);
+            }
             Event::Progress(_) | Event::Phase(_) => {}
         }
         Ok(())
@@ -78,6 +85,10 @@ impl Observer for Clock {
 }
 
 impl Clock {
+    fn start() -> Self {
+        Self { began: Instant::now(), features_began: None, features: 0.0, rows: 0, first_epoch: 0.0, epochs: Vec::new() }
+    }
+
     /// Seconds of a phase's last epoch.
     fn epoch(&self, phase: PhaseName) -> f64 {
         self.epochs.iter().rfind(|epoch| epoch.phase == phase).map_or(0.0, |epoch| epoch.seconds)
@@ -121,13 +132,11 @@ pub fn report(body: &BodyWeights, data: &TrainingData, work: &Path, whole: bool)
             println!("  validation accuracy {:.4}", last.val_accuracy);
         }
         if preset == Preset::Balanced {
-            let began = Instant::now();
             let mut again = recipe;
             again.warm_up.epochs = 1;
             again.fine_tune.phase.epochs = 1;
             let (clock, _) = run(body, data, &features, again)?;
-            let epochs: f64 = clock.epochs.iter().map(|epoch| epoch.seconds).sum();
-            println!("  once more: the first epoch begins after {:.1} s", began.elapsed().as_secs_f64() - epochs);
+            println!("  once more: the first epoch begins after {:.1} s", clock.first_epoch);
         }
     }
     Ok(())
@@ -142,8 +151,8 @@ fn run(body: &BodyWeights, data: &TrainingData, features: &Path, recipe: Recipe)
         exchange: None,
         helpers: None,
     };
-    let mut clock = Clock::default();
-    let began = Instant::now();
+    let mut clock = Clock::start();
     training::run(&plan, data, None, &mut clock, &AtomicBool::new(false))?;
-    Ok((clock, began.elapsed().as_secs_f64()))
+    let seconds = clock.began.elapsed().as_secs_f64();
+    Ok((clock, seconds))
 }
