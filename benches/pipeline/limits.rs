@@ -1,20 +1,22 @@
 //! What the machine could do at best: large matrix products, nothing else.
 
 use tch::{Device, Kind, Tensor};
+use topgraft::vision::device;
 use topgraft::vision::layers::{CONVS, UnfreezeFrom};
+use topgraft::vision::precision::Precision;
 
 use crate::table::best;
 
 /// Side of the matrices: large enough that reading them costs nothing beside multiplying them.
 const SIDE: i64 = 2048;
 
-/// Side of those that tell whether a type is emulated: 2048 would take minutes then.
+/// Side of those that tell whether libtorch emulates a product of 8 bits: 2048 would take a minute then.
 const PROBE: i64 = 256;
 
-/// A type whose products take ten times as long as f32's has no instructions of its own.
+/// Products of 8 bits that take ten times as long as f32's are emulated.
 const EMULATED: f64 = 0.1;
 
-/// Multiplications and additions a second; none where there are no instructions for them, or libtorch has no such product.
+/// Multiplications and additions a second; none where the device has no instructions for them, or libtorch no product that uses them.
 pub struct Limits {
     pub bf16: Option<f64>,
     pub f32: f64,
@@ -23,14 +25,13 @@ pub struct Limits {
 
 /// Measures products of square matrices on all cores.
 pub fn measure(device: Device) -> anyhow::Result<Limits> {
-    let float = |kind, side| product(kind, side, device, |a, b| a.f_matmul(b));
+    let float = |kind| product(kind, SIDE, device, |a, b| a.f_matmul(b));
     let int8 = |side| product(Kind::Int8, side, device, |a, b| a.f_internal_int_mm(b));
-    let slowest = EMULATED * float(Kind::Float, PROBE)?;
-    let limits = Limits {
-        bf16: if float(Kind::BFloat16, PROBE)? < slowest { None } else { Some(float(Kind::BFloat16, SIDE)?) },
-        f32: float(Kind::Float, SIDE)?,
-        int8: int8(PROBE).ok().filter(|rate| *rate >= slowest).and_then(|_| int8(SIDE).ok()),
-    };
+    let bf16 = device::fast(device, true).contains(&Precision::Bf16).then(|| float(Kind::BFloat16)).transpose()?;
+    let f32 = float(Kind::Float)?;
+    // With AVX2 alone 8-bit layers are fast by products of our own; libtorch's aren't.
+    let int8 = int8(PROBE).ok().filter(|rate| *rate >= EMULATED * f32).and_then(|_| int8(SIDE).ok());
+    let limits = Limits { bf16, f32, int8 };
     let giga = |rate: Option<f64>| rate.map_or_else(|| "none".into(), |rate| format!("{:.0} G/s", rate / 1e9));
     println!(
         "products of {SIDE} × {SIDE} matrices: bf16 {}, f32 {}, int8 {}\n",
