@@ -10,6 +10,8 @@ MEASURED, COUNTED, PUBLISHED, ASSUMED = "measured", "counted", "published", "ass
 SERVING = "performance.md, Serving"
 FLOWERS = "performance.md, flowers17, balanced"
 STAGES = "performance.md, Stages"
+KERAS = "performance.md, Beside Keras"
+PRECISION = "performance.md, The frozen layers"
 
 TABLE = [
     # Serving: a model at 224 pixels, one view, two cores. First of a CPU with VNNI, then of one with AMX.
@@ -38,13 +40,13 @@ TABLE = [
     ("ingested", 1360 / 1.2, "pictures/s", MEASURED, f"{FLOWERS}: upload and ingestion"),
     ("features_256", 18.4, "rows/s", MEASURED, f"{FLOWERS}: 4,760 views of 256 × 256"),
     ("features_224", 23.6, "rows/s", MEASURED, f"{STAGES}: features at 224 × 224 with decoding"),
-    ("warm_up_224_ms", 1000 * 0.8 / 1360, "ms a picture and epoch", MEASURED, f"{STAGES}: classic, a warm-up epoch 0.8 s"),
-    ("fine_tune_224_ms", 1000 * 20.6 / 1360, "ms a picture and epoch", MEASURED, f"{STAGES}: classic, a fine-tune epoch 20.6 s"),
+    ("warm_up_224_ms", 1000 * 0.8 / 1360, "ms a picture and epoch", MEASURED, f"{KERAS}: classic, a warm-up epoch 0.8 s"),
+    ("fine_tune_224_ms", 1000 * 20.6 / 1360, "ms a picture and epoch", MEASURED, f"{KERAS}: classic, a fine-tune epoch 20.6 s"),
     ("warm_up_256_ms", 1000 * 1.3 / 1360, "ms a picture and epoch", MEASURED, f"{FLOWERS}: 1.0 to 1.6 s an epoch"),
     ("fine_tune_256_ms", 1000 * 30 / 1360, "ms a picture and epoch", MEASURED, f"{FLOWERS}: 30 s an epoch"),
     ("fine_tune_320_ms", 1000 * 49 / 1360, "ms a picture and epoch", MEASURED, "performance.md, flowers17: thorough, 49 s an epoch"),
-    ("pool4_share", 35 / 100, "of its numbers", MEASURED, f"{STAGES}: rows of block4_pool, 35 KB of 100"),
-    ("pool5_share", 7 / 50, "of its numbers", MEASURED, f"{STAGES}: rows of block5_pool, 7 KB of 50"),
+    ("pool4_share", 35 / 100, "of its numbers", MEASURED, f"{PRECISION}: rows of block4_pool, 35 KB of 100"),
+    ("pool5_share", 7 / 50, "of its numbers", MEASURED, f"{PRECISION}: rows of block5_pool, 7 KB of 50"),
     ("validation", 0.25, "of the pictures", COUNTED, "src/recipe/presets.rs"),
     ("index_bytes", 32, "bytes a row and shelf", COUNTED, "src/training/features/shelf/mod.rs"),
     ("training_bytes", 430, "bytes a picture", COUNTED, "its record with two texts (220), its place in the split, what is wanted of it (120), an epoch's order (90)"),
