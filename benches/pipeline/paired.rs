@@ -1,6 +1,7 @@
 //! What a view's features take beside noise through the same network.
 //!
-//! A picture and as many views of noise take turns on every thread, so whatever slows the machine down slows both down.
+//! Pictures and as many views of noise take turns on every thread, so whatever slows the machine down slows both down. As many pictures
+//! at a time as extraction takes together.
 
 use std::mem;
 use std::time::{Duration, Instant};
@@ -47,10 +48,11 @@ pub fn report(body: &BodyWeights, data: &TrainingData, recipe: &Recipe) -> anyho
     let turns = Turns { data, recipe, views, noise: stages::noise(recipe.input_size as usize) };
     let step = (data.images.len() * turns.views.len()).div_ceil(VIEWS);
     let images: Vec<usize> = (0..data.images.len()).step_by(step).collect();
-    let first = vec![images[0]; device::threads()];
-    let time = |images: &[usize]| crew::each(crew::handles(&backbone), images, |member, &image| turns.take(member, image));
+    let groups: Vec<&[usize]> = images.chunks((stages::together(&backbone) / turns.views.len()).max(1)).collect();
+    let first = vec![groups[0]; device::threads()];
+    let time = |groups: &[&[usize]]| crew::each(crew::handles(&backbone), groups, |member, images| turns.take(member, images));
     time(&first)?; // to warm up
-    let spent = time(&images)?.into_iter().fold(Spent::default(), Spent::and);
+    let spent = time(&groups)?.into_iter().fold(Spent::default(), Spent::and);
     let each = |time: Duration| 1e3 * time.as_secs_f64() / spent.views as f64;
     let pictures = spent.decoding + spent.rendering + spent.network;
     println!(
@@ -72,26 +74,34 @@ struct Turns<'a> {
 }
 
 impl Turns<'_> {
-    /// The views of a picture, then as many of noise.
-    fn take(&self, backbone: &Backbone, image: usize) -> anyhow::Result<Spent> {
+    /// The views of pictures, then as many of noise.
+    fn take(&self, backbone: &Backbone, images: &[usize]) -> anyhow::Result<Spent> {
         let Self { data, recipe, views, noise } = self;
         let preprocessing = recipe.preprocessing();
         let side = recipe.input_size as usize;
-        let mut spent = Spent { views: views.len(), ..Spent::default() };
+        let mut spent = Spent { views: images.len() * views.len(), ..Spent::default() };
         let mut timer = Instant::now();
         let mut lap = || mem::replace(&mut timer, Instant::now()).elapsed();
-        let picture = data.picture(image, &preprocessing)?;
-        spent.decoding += lap();
-        for &view in views {
-            let strengths = &recipe.augmentation.strengths;
-            let rgb = augmentation::render(&picture, &data.images[image].sha256, view, &preprocessing, strengths);
+        let mut rendered = Vec::with_capacity(spent.views);
+        for &image in images {
+            let picture = data.picture(image, &preprocessing)?;
+            spent.decoding += lap();
+            for &view in views {
+                let strengths = &recipe.augmentation.strengths;
+                rendered.push(augmentation::render(&picture, &data.images[image].sha256, view, &preprocessing, strengths));
+            }
+            drop(picture);
             spent.rendering += lap();
-            drop(stages::features(backbone, &rgb, side)?);
-            spent.network += lap();
         }
-        for _ in views {
-            drop(stages::features(backbone, noise, side)?);
-        }
+        let groups = |views: &[&[u8]]| -> anyhow::Result<()> {
+            for group in views.chunks(stages::together(backbone)) {
+                drop(stages::features(backbone, group, side)?);
+            }
+            Ok(())
+        };
+        groups(&rendered.iter().map(Vec::as_slice).collect::<Vec<_>>())?;
+        spent.network += lap();
+        groups(&vec![noise.as_slice(); rendered.len()])?;
         spent.noise += lap();
         Ok(spent)
     }

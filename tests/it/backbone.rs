@@ -1,7 +1,7 @@
 //! The ImageNet body against golden activations: tests/data/vgg16_golden.json, made by an independent implementation.
 
 use serde_json::Value;
-use tch::Kind;
+use tch::{Kind, Tensor};
 use topgraft::vision::backbone::Backbone;
 use topgraft::vision::device;
 use topgraft::vision::layers::{CONVS, UnfreezeFrom};
@@ -68,4 +68,26 @@ fn bf16_stays_close_to_them() {
     // 8 bits of mantissa, 13 layers deep.
     let (of_value, of_mean) = worst(Precision::Bf16);
     assert!(of_value <= 0.06 && of_mean <= 0.02, "{of_value:e} {of_mean:e}");
+}
+
+#[test]
+fn pictures_together_come_to_the_same_bits_as_alone() {
+    let body = BodyWeights::load(&weights()).unwrap();
+    let boundary = UnfreezeFrom::BLOCK5_CONV1;
+    for precision in device::fast(device::device(), true) {
+        let backbone = Backbone::new(&body, precision, device::device(), boundary).unwrap();
+        let frozen = boundary.frozen();
+        // Each picture is another part of the waves.
+        let below = |number: usize| {
+            let mut rgb = synthetic();
+            rgb.rotate_left(number * 40 * SIDE * 3);
+            backbone.frozen(&backbone.pixels(&rgb, SIDE).unwrap(), 0, frozen).unwrap()
+        };
+        let below: Vec<Tensor> = (0..backbone.together(frozen)).map(below).collect();
+        let upper = |x: &Tensor| backbone.upper(&backbone.handed_over(x, frozen).unwrap(), frozen, CONVS.len()).unwrap();
+        let together = upper(&Tensor::cat(&below, 0));
+        for (number, alone) in (0i64..).zip(&below) {
+            assert!(together.narrow(0, number, 1).equal(&upper(alone)), "{precision:?}, picture {number}");
+        }
+    }
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 use tch::{Device, Tensor};
 
 use super::crew::Crew;
+use super::group::{Desk, groups};
 use super::render::Renderer;
 use super::rows::{Rows, bytes_of};
 use super::shelf::{Packed, Shelf};
@@ -168,42 +169,13 @@ impl<'a> Extractor<'a> {
         if self.in_batches() {
             return self.extract_in_batches(wanted, stop, take);
         }
-        let (renderer, levels) = (self.renderer, self.levels);
+        let together = self.backbone.together(self.levels.from.frozen());
+        let desk = Desk { renderer: self.renderer, levels: self.levels, shelf, together };
+        let groups = groups(wanted, together);
         let work = |backbone: &Backbone, item: usize, hand_over: &mut dyn FnMut(Computed) -> bool| {
-            let Wanted { image, views } = &wanted[item];
-            let mut picture = None;
-            let mut kept_row = |wanted: &WantedView| {
-                let sample = Sample { image: *image, view: wanted.view };
-                let mut stored = vec![0; if wanted.kept { 0 } else { levels.kept.bytes() }];
-                if !wanted.kept && shelf.read(&renderer.key(sample), &mut stored).is_ok() {
-                    return Ok((levels.kept.tensor(&stored, backbone)?, None));
-                }
-                let pixels = renderer.render(sample, &mut picture)?;
-                let x = backbone.frozen(&backbone.pixels(&pixels, renderer.side())?, 0, levels.kept.passed())?;
-                let row = if levels.kept.passed() == 0 { pixels } else { bytes_of(&x)? };
-                Ok::<_, TrainingError>((x, wanted.kept.then(|| levels.kept.packed(&row))))
-            };
-            for views in views.chunks(backbone.together(levels.from.frozen())) {
-                let (x, kept): (Vec<_>, Vec<_>) =
-                    views.iter().map(&mut kept_row).collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
-                let lifted: Vec<&Tensor> = views.iter().zip(&x).filter(|(wanted, _)| wanted.top).map(|(_, x)| x).collect();
-                let tops = match lifted[..] {
-                    [] => Vec::new(),
-                    [x] => bytes_of(&levels.lift(x, Target::Head, backbone)?)?,
-                    _ => bytes_of(&levels.lift(&Tensor::f_cat(&lifted, 0)?, Target::Head, backbone)?)?,
-                };
-                let mut tops = tops.chunks_exact(levels.top.bytes());
-                for (wanted, kept) in views.iter().zip(kept) {
-                    let sample = Sample { image: *image, view: wanted.view };
-                    let top = if wanted.top { tops.next().map(|row| levels.top.packed(row)) } else { None };
-                    if !hand_over(Computed { sample, kept, top }) {
-                        return Ok(());
-                    }
-                }
-            }
-            Ok(())
+            desk.compute(backbone, groups[item], hand_over)
         };
-        self.crew.each(wanted.len(), stop, work, take)
+        self.crew.each(groups.len(), stop, work, take)
     }
 
     /// Rows at the kept layer of `samples`, in their order.

@@ -4,6 +4,7 @@
 //! ```text
 //! plan      what to keep, given a budget: layer and views        pure
 //! extract   pictures → views → activations, a thread a core      the expensive part, once
+//! group     … a few views at a time on each of them
 //! share     a run's missing rows in shards, for others to help   pure
 //! shelf     rows on disk: checked, compressed, found by content  no tensors
 //! each      rows → tensors, read ahead of the network            every epoch
@@ -15,6 +16,7 @@ mod crew;
 mod divide;
 mod each;
 mod extract;
+mod group;
 mod help;
 mod plan;
 mod render;

@@ -6,6 +6,7 @@ use std::panic::catch_unwind;
 use image::metadata::Orientation;
 use image::{DynamicImage, GrayImage, RgbImage};
 use jpeg_decoder::{Decoder, PixelFormat};
+use memchr::memchr;
 use zune_core::bytestream::ZCursor;
 use zune_core::colorspace::ColorSpace;
 use zune_core::options::DecoderOptions;
@@ -55,8 +56,8 @@ pub fn decode(bytes: &[u8], limits: &PictureLimits, enough: Option<NonZeroU32>) 
     // Broken metadata doesn't make the pixels any worse.
     let orientation = decoder.exif().and_then(|exif| Orientation::from_exif_chunk(exif)).unwrap_or(Orientation::NoTransforms);
     // If it panics, it had its doubts too.
-    let reduced = |enough| catch_unwind(|| reduced(bytes, enough, decoder_bytes(pixels))).unwrap_or_default();
-    if let Some(rgb) = enough.and_then(reduced) {
+    let reduced = |by| catch_unwind(|| reduced(bytes, by, decoder_bytes(pixels))).unwrap_or_default();
+    if let Some(rgb) = enough.and_then(|enough| reduction(width.min(height), enough)).and_then(reduced) {
         return Ok(upright(rgb, orientation));
     }
     let grey = decoder.input_colorspace() == Some(ColorSpace::Luma);
@@ -108,12 +109,9 @@ fn outline(bytes: &[u8]) -> Option<Outline> {
     const START_OF_SCAN: u8 = 0xda;
     let mut outline = Outline::default();
     let mut at = 2; // past the start-of-image marker
-    while let Some(&byte) = bytes.get(at) {
-        at += 1;
-        if byte != 0xff {
-            // Between segments the decoder skips stray bytes as well.
-            continue;
-        }
+    // In a scan most bytes are its data; between segments the decoder skips stray bytes as well.
+    while let Some(data) = memchr(0xff, bytes.get(at..)?) {
+        at += data + 1;
         // A marker may be padded with any number of 0xff.
         while bytes.get(at) == Some(&0xff) {
             at += 1;
@@ -146,12 +144,18 @@ fn frame(marker: u8, segment: &[u8]) -> Option<Frame> {
     is_frame.then_some(Frame { marker, precision, components })
 }
 
-/// The picture at 1/2, 1/4 or 1/8 of its size, the smallest whose shorter side still has `enough` pixels: each block of 8 × 8
-/// pixels is brought back from its lower frequencies alone, which saves most of the memory and a part of the time.
+/// What a picture whose shorter side has `shorter` pixels may be divided by, 2, 4 or 8, so that `enough` are left of it. `None`
+/// where even half would be too small.
+fn reduction(shorter: u32, enough: NonZeroU32) -> Option<u16> {
+    [8, 4, 2].into_iter().find(|by| shorter / u32::from(*by) >= enough.get())
+}
+
+/// The picture at 1/`by` of its size: each block of 8 × 8 pixels is brought back from its lower frequencies alone, which saves most
+/// of the memory and a part of the time.
 ///
-/// `None` where even half would be too small, and where this decoder has its doubts or the picture is neither grey nor of three
-/// colours: it must be decoded whole then. Which of the two happens follows from the bytes and `enough` alone.
-fn reduced(bytes: &[u8], enough: NonZeroU32, max_bytes: usize) -> Option<RgbImage> {
+/// `None` where this decoder has its doubts or the picture is neither grey nor of three colours: it must be decoded whole then.
+/// Which of the two happens follows from the bytes and `by` alone.
+fn reduced(bytes: &[u8], by: u16, max_bytes: usize) -> Option<RgbImage> {
     let mut decoder = Decoder::new(bytes);
     decoder.set_max_decoding_buffer_size(max_bytes);
     decoder.read_info().ok()?;
@@ -161,8 +165,6 @@ fn reduced(bytes: &[u8], enough: NonZeroU32, max_bytes: usize) -> Option<RgbImag
         PixelFormat::RGB24 => false,
         PixelFormat::L16 | PixelFormat::CMYK32 => return None,
     };
-    let shorter = u32::from(info.width.min(info.height));
-    let by = [8, 4, 2].into_iter().find(|by| shorter / u32::from(*by) >= enough.get())?;
     let size = decoder.scale(info.width.div_ceil(by), info.height.div_ceil(by)).ok()?;
     let pixels = decoder.decode().ok()?;
     let rgb = if grey { pixels.iter().flat_map(|&grey| [grey; 3]).collect() } else { pixels };
